@@ -1,0 +1,453 @@
+# -*- test-case-name: tests.client.test_faces -*-
+"""
+The client for programs without an event loop: every method waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from jobroute.client import requests
+from jobroute.client.channel import Channel
+from jobroute.client.core import Request
+from jobroute.client.mapping import Mapping
+from jobroute.client.outcomes import (
+    JobSpec,
+    Outcome,
+    Page,
+    Partial,
+    PartOutcome,
+    Progress,
+    Submitted,
+)
+from jobroute.client.requests import Header, Payload, TargetLike
+from jobroute.errors import JobrouteError
+
+T = TypeVar("T")
+
+
+class Client:
+    """
+    A client of a broker, for scripts.
+
+    Several threads may use one at the same time.  A process that was forked
+    has to make its own: here every method raises
+    L{jobroute.errors.NotConnected}.
+
+    Nothing is connected before the first question, and a broker that is not
+    there yet may come within C{timeout}.
+
+    @param url: where the broker's frontend is; by default
+        C{$JOBROUTE_BROKER}, else the socket in the default data directory.
+    @param namespace: in which the ids of jobs are unique.
+    @param name: what the broker calls this client; it is fair between names.
+    @param timeout: for how many seconds the broker may be silent before it
+        counts as lost, and for how long a question other than C{call} and
+        C{wait} may take.
+    @raise BadProperty: if a name or the timeout is wrong.
+    @raise BadEndpoint: if C{url} is none.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        namespace: str = "default",
+        name: str | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        self._asking = requests.Asking(namespace=namespace, name=name, timeout=timeout)
+        self._channel = Channel(requests.broker_url(url), timeout)
+
+    def ping(self, *, agents: bool = True) -> dict[str, Any]:
+        """
+        Ask the broker for a sign of life.
+
+        @param agents: whether the answer lists the agents.
+        @return: C{pid}, C{version}, C{protocol}, C{epoch}, C{endpoints} and
+            perhaps C{agents}.
+        @raise BrokerLost: if it does not answer.
+        """
+        return self._ask(self._asking.ping(agents=agents))
+
+    def agents(self) -> dict[str, Any]:
+        """
+        All agents, by name.
+        """
+        return self._ask(self._asking.agents())
+
+    def stats(self) -> dict[str, Any]:
+        """
+        Every counter of the broker, and the sizes of its queues.
+        """
+        return self._ask(self._asking.stats())
+
+    def submit(
+        self,
+        service: str,
+        *payload: bytes,
+        target: TargetLike = "any",
+        job: str | None = None,
+        header: Header = None,
+        priority: int = 0,
+        attempts: int = 1,
+        queue_limit: float | None = None,
+        run_limit: float | None = None,
+        deadline: float | None = None,
+        timeout: float | None = None,
+        retry: bool = False,
+    ) -> Submitted:
+        """
+        Hand in a job, and return when it is on disk.
+
+        It may be sent several times until it is answered; it is one job all
+        the same, since it has an id.
+
+        @param payload: the frames of the payload.
+        @param target: C{"any"}, C{"all"}, a list of agents' names, a number
+            of agents, or as in the protocol.
+        @param job: the job's id; random, and greater than earlier ones, if
+            it is L{None}.
+        @param header: any JSON value.
+        @param priority: from -1000 to 1000.
+        @param attempts: how often at most it is given to an agent.
+        @param queue_limit: how many seconds a part may wait in the queue.
+        @param run_limit: how many seconds one attempt may take.
+        @param deadline: in how many seconds all must be over.
+        @param timeout: for how many seconds to ask, instead of the
+            client's.
+        @param retry: while the broker is busy, ask again, with growing
+            pauses, until C{timeout} is over.
+        @raise BadProperty: if an argument is wrong.
+        @raise JobConflict: if there is another job of that id.
+        @raise Busy: if a limit of the broker is reached.
+        @raise BrokerLost: if it does not answer.  The job may or may not be
+            accepted; submit it with the same id to be sure.
+        """
+        return self._ask(
+            self._asking.submit(
+                JobSpec(
+                    service=service,
+                    payload=payload,
+                    target=target,
+                    job=job,
+                    header=header,
+                    priority=priority,
+                    attempts=attempts,
+                    queue_limit=queue_limit,
+                    run_limit=run_limit,
+                    deadline=deadline,
+                ),
+                timeout=timeout,
+                retry=retry,
+            )
+        )
+
+    def submit_many(
+        self,
+        jobs: Iterable[JobSpec | dict[str, Any]],
+        *,
+        service: str | None = None,
+        target: TargetLike = "any",
+        header: Header = None,
+        priority: int = 0,
+        attempts: int = 1,
+        queue_limit: float | None = None,
+        run_limit: float | None = None,
+        deadline: float | None = None,
+        timeout: float | None = None,
+        retry: bool = False,
+    ) -> list[Submitted | JobrouteError]:
+        """
+        Hand in many jobs, in as few messages as there can be.
+
+        @param jobs: each a L{JobSpec} or a dictionary of its attributes; what
+            a dictionary does not say is taken from the other arguments.
+        @param timeout: for each message, as in L{submit}.
+        @param retry: for each message, as in L{submit}.
+        @return: for each job, in order, what became of it, or the error why
+            it was not accepted.
+        @raise BrokerLost: if the broker stops answering.  Jobs with ids of
+            your own can be handed in again.
+        """
+        done: list[Submitted | JobrouteError] = []
+        common: dict[str, Any] = {
+            "service": service,
+            "target": target,
+            "header": header,
+            "priority": priority,
+            "attempts": attempts,
+            "queue_limit": queue_limit,
+            "run_limit": run_limit,
+            "deadline": deadline,
+        }
+        for request in self._asking.submit_many(jobs, common, timeout=timeout, retry=retry):
+            done.extend(self._ask(request))
+        return done
+
+    def call(
+        self,
+        service: str,
+        *payload: bytes,
+        target: TargetLike = "any",
+        header: Header = None,
+        priority: int = 0,
+        attempts: int = 1,
+        queue_limit: float | None = None,
+        run_limit: float | None = None,
+        deadline: float | None = None,
+        timeout: float | None = None,
+        retry: bool = False,
+        on_progress: Callable[[Progress], object] | None = None,
+        on_partial: Callable[[Partial], object] | None = None,
+        on_part: Callable[[PartOutcome], object] | None = None,
+    ) -> Outcome:
+        """
+        Have a job done and wait for it, with no disk on its way.
+
+        A job that did not succeed is an outcome too; L{Outcome.check} raises
+        if it did not.  When C{timeout} is over, a callback raises, or the
+        program is interrupted, the job is cancelled.
+
+        @param timeout: how many seconds to wait; by default until the job's
+            own deadline.
+        @param retry: while the broker is busy, ask again, with growing
+            pauses, until C{timeout}, C{deadline} or the client's timeout is
+            over.
+        @param on_progress: called with what the agent says of its progress.
+        @param on_partial: called with each partial result, in order.
+        @param on_part: called with each part that is done.
+        @raise WaitTimeout: if C{timeout} is over.
+        @raise UnknownOutcome: if the broker was started anew meanwhile.
+        @raise BrokerLost: if the broker was silent for the client's timeout.
+        """
+        return self._complete(
+            self._asking.call(
+                JobSpec(
+                    service=service,
+                    payload=payload,
+                    target=target,
+                    header=header,
+                    priority=priority,
+                    attempts=attempts,
+                    queue_limit=queue_limit,
+                    run_limit=run_limit,
+                    deadline=deadline,
+                ),
+                timeout=timeout,
+                retry=retry,
+                on_progress=on_progress,
+                on_partial=on_partial,
+                on_part=on_part,
+            )
+        )
+
+    def wait(
+        self,
+        job: str,
+        *,
+        timeout: float | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        on_partial: Callable[[Partial], object] | None = None,
+        on_part: Callable[[PartOutcome], object] | None = None,
+    ) -> Outcome:
+        """
+        Wait until a job is done.  It goes on by itself after a restart of
+        the broker.
+
+        @param timeout: how many seconds to wait; by default until the job's
+            own deadline.
+        @raise NoSuchJob: if no job has that id.
+        @raise WaitTimeout: if C{timeout} is over; the job goes on.
+        @raise BrokerLost: if the broker was silent for the client's timeout;
+            the job goes on when it comes back.
+        """
+        return self._complete(
+            self._asking.wait(
+                job,
+                timeout=timeout,
+                on_progress=on_progress,
+                on_partial=on_partial,
+                on_part=on_part,
+            )
+        )
+
+    def result(self, job: str, index: int = 0) -> PartOutcome:
+        """
+        The result of a part that is done.
+
+        @raise JobNotDone: if it is not.
+        """
+        return self._ask(self._asking.result(job, index))
+
+    def cancel(self, job: str, index: int | None = None) -> int:
+        """
+        Cancel a job, or one part of it.
+
+        @return: how many parts were not done yet.
+        """
+        return self._ask(self._asking.cancel(job, index))
+
+    def input(self, job: str, *payload: bytes, index: int = 0) -> None:
+        """
+        Send an input to a part that an agent works on.
+
+        @raise NotRunning: if no agent does.
+        @raise UnknownOutcome: if the broker was started anew meanwhile.
+        """
+        self._ask(self._asking.input(job, payload, index))
+
+    def map(
+        self,
+        service: str,
+        payloads: Iterable[Payload],
+        *,
+        window: int = 100,
+        ordered: bool = True,
+        progress: Callable[[int, int | None], object] | None = None,
+        durable: bool = False,
+        target: TargetLike = "any",
+        header: Header = None,
+        priority: int = 0,
+        attempts: int = 1,
+        queue_limit: float | None = None,
+        run_limit: float | None = None,
+        deadline: float | None = None,
+        timeout: float | None = None,
+        retry: bool = True,
+    ) -> Iterator[Outcome]:
+        """
+        Have a job done for each of many payloads.
+
+        Never more than C{window} of them are under way or waiting to be
+        taken.  The iterator ends with the first error that is no outcome;
+        then, and when it is closed or forgotten, what is still under way is
+        cancelled.
+
+        @param payloads: each one frame or a sequence of frames.  Read as
+            the work goes on.
+        @param ordered: whether the outcomes come in the order of the
+            payloads, or as they are done; L{Outcome.position} tells which is
+            which.
+        @param progress: called with how many are done, and of how many if
+            C{payloads} has a length.
+        @param durable: submit the jobs and wait for them, rather than call:
+            they survive a restart of the broker.
+        @param timeout: for each job, as in L{call}.
+        @param retry: for each job, as in L{call}.
+        """
+        mapping = self._asking.map(
+            service,
+            payloads,
+            window=window,
+            ordered=ordered,
+            progress=progress,
+            durable=durable,
+            common={
+                "target": target,
+                "header": header,
+                "priority": priority,
+                "attempts": attempts,
+                "queue_limit": queue_limit,
+                "run_limit": run_limit,
+                "deadline": deadline,
+            },
+            timeout=timeout,
+            retry=retry,
+        )
+        return self._drain(mapping)
+
+    def jobs(
+        self,
+        *,
+        service: str | None = None,
+        client: str | None = None,
+        state: str | None = None,
+        verdict: str | None = None,
+        limit: int = 100,
+        before: Any = None,
+    ) -> Page:
+        """
+        A page of this namespace's jobs, the newest first.
+
+        @param state: C{"open"} or C{"ended"}.
+        @param before: the L{Page.next} of the page before.
+        """
+        return self._ask(
+            self._asking.jobs(
+                service=service,
+                client=client,
+                state=state,
+                verdict=verdict,
+                limit=limit,
+                before=before,
+            )
+        )
+
+    def job(self, job: str) -> dict[str, Any]:
+        """
+        Everything that is known of a job, with its history.
+        """
+        return self._ask(self._asking.job(job))
+
+    def why(self, job: str) -> list[dict[str, Any]]:
+        """
+        For each part that is not done, what it is waiting for.
+        """
+        return self._ask(self._asking.why(job))
+
+    def close(self) -> None:
+        """
+        Close the connection.  Calls that are under way are cancelled, and
+        every wait ends with L{jobroute.errors.NotConnected}.  May be called
+        again.
+        """
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        """
+        A client closes itself at the end of a C{with}.
+        """
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """
+        The C{with} is over.
+        """
+        self.close()
+
+    def _ask(self, request: Request[T]) -> T:
+        return self._channel.ask(request)
+
+    def _complete(self, request: Request[Outcome]) -> Outcome:
+        """
+        Ask, and fetch the results that were too large for one answer.
+        """
+        outcome = self._ask(request)
+        for part in outcome.parts:
+            if part.omitted:
+                outcome = outcome.with_part(self.result(outcome.job, part.index))
+        return outcome
+
+    def _drain(self, mapping: Mapping) -> Iterator[Outcome]:
+        """
+        Yield the outcomes of a mapping as its rules say.
+        """
+        try:
+            while not mapping.over:
+                yield self._complete_part_of(mapping)
+        finally:
+            mapping.close()
+
+    def _complete_part_of(self, mapping: Mapping) -> Outcome:
+        raise RuntimeError(mapping)
+
+
+__all__: Sequence[str] = ["Client"]
