@@ -7,7 +7,7 @@ Usage: bootstrap.py FOLDER
 """
 
 import glob
-import importlib.util
+import importlib
 import os
 import shutil
 import subprocess
@@ -30,14 +30,29 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def has(module):
+    """
+    Whether this Python has a module, and not just an empty folder of that name.
+    """
+    try:
+        return importlib.import_module(module).__file__ is not None
+    except ImportError:
+        return False
+
+
 def run(command, **options):
     """
     Run a command; it goes well, or this process ends with a sentence.
     """
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, universal_newlines=True, check=False, **options
-    )  # fmt: skip
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        **options,
+    )
     if done.returncode:
         say(done.stdout)
         sys.exit(ADVICE)
@@ -77,19 +92,20 @@ def main(folder):
     """
     Make the environment.
     """
-    if sys.version_info < (3, 11):
+    version = sys.version.split()[0]
+    if sys.version_info < (3, 11):  # noqa: UP036 - this runs before anything is installed
         sys.exit(
-            "jobroute needs Python 3.11 or later, and this is %s; "
-            "name another one with PYTHON=..." % sys.version.split()[0]
+            f"jobroute needs Python 3.11 or later, and this is {version}; "
+            "name another one with PYTHON=..."
         )
-    say("Making a virtual environment in %s with Python %s ..." % (folder, sys.version.split()[0]))
+    say(f"Making a virtual environment in {folder} with Python {version} ...")
     shutil.rmtree(folder, ignore_errors=True)
-    if importlib.util.find_spec("ensurepip"):
+    if has("ensurepip"):
         run([sys.executable, "-m", "venv", folder])
         return
     run([sys.executable, "-m", "venv", "--without-pip", folder])
     python = os.path.join(folder, "bin", "python")
-    if importlib.util.find_spec("pip"):
+    if has("pip"):
         run([sys.executable, "-m", "pip", "--python", python, "install", "-q", "pip"])
     elif shutil.which("apt-get") and shutil.which("dpkg-deb"):
         say(

@@ -42,11 +42,13 @@ class Import:
     @ivar module: the module that imports.
     @ivar name: what it imports, with all dots.
     @ivar top: whether that happens when the module itself is imported.
+    @ivar typing: whether only a type checker sees it.
     """
 
     module: str
     name: str
     top: bool
+    typing: bool = False
 
     def is_of(self, *names: str) -> bool:
         """
@@ -82,22 +84,31 @@ def imports_in(module: str, source: str) -> Iterator[Import]:
     Every import in the source of a module, wherever it stands.
     """
 
-    def visit(node: ast.AST, top: bool) -> Iterator[Import]:
+    def visit(node: ast.AST, top: bool, typing: bool) -> Iterator[Import]:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(module, alias.name, top)
+                yield Import(module, alias.name, top, typing)
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                yield Import(module, f"{node.module}.{alias.name}", top)
+                yield Import(module, f"{node.module}.{alias.name}", top, typing)
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            for child in node.orelse:
-                yield from visit(child, top)
+            for unseen in node.body:
+                yield from visit(unseen, False, True)
+            for seen in node.orelse:
+                yield from visit(seen, top, typing)
         else:
             inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             for child in ast.iter_child_nodes(node):
-                yield from visit(child, top and not inside)
+                yield from visit(child, top and not inside, typing)
 
-    return visit(ast.parse(source), True)
+    return visit(ast.parse(source), True, False)
+
+
+def room(module: str) -> str:
+    """
+    The room that a module is in.
+    """
+    return ".".join(module.split(".")[:2])
 
 
 def all_imports() -> list[Import]:
@@ -172,10 +183,12 @@ class ImportsInTests(SynchronousTestCase):
 
     def test_type_checking(self) -> None:
         """
-        What only a type checker sees is no import.
+        What only a type checker sees does not happen on import.
         """
+        source = "if TYPE_CHECKING:\n  import a\nelse:\n  import b\n"
         self.assertEqual(
-            self.names("if TYPE_CHECKING:\n  import a\nelse:\n  import b\n"), [("b", True)]
+            list(imports_in("m", source)),
+            [Import("m", "a", False, True), Import("m", "b", True, False)],
         )
 
 
@@ -270,7 +283,19 @@ class HouseTests(SynchronousTestCase):
         """
         No import cycle is hidden in a function.
         """
-        found = [i for i in all_imports() if not i.top and i.is_of("jobroute")]
+        found = [i for i in all_imports() if not (i.top or i.typing) and i.is_of("jobroute")]
+        self.assertEqual(found, [])
+
+    def test_types_of_one_room(self) -> None:
+        """
+        What only a type checker sees is in the same room: the floors hold
+        for types as well.
+        """
+        found = [
+            i
+            for i in all_imports()
+            if i.typing and i.is_of("jobroute") and not _within(i.name, room(i.module))
+        ]
         self.assertEqual(found, [])
 
     def test_no_private_name_of_another_room(self) -> None:
