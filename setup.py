@@ -9,5 +9,5 @@ setup(
     # where Twisted looks for plugins.
     package_dir={"": "."},
     packages=[*find_packages(include=["jobroute", "jobroute.*"]), "twisted.plugins"],
-    package_data={"jobroute": ["py.typed"]},
+    package_data={"jobroute": ["py.typed", "**/*.sql"]},
 )

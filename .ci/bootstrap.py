@@ -108,9 +108,7 @@ def main(folder):
     if has("pip"):
         run([sys.executable, "-m", "pip", "--python", python, "install", "-q", "pip"])
     elif shutil.which("apt-get") and shutil.which("dpkg-deb"):
-        say(
-            "This Python came without pip: taking it from Debian's archive, for this folder only ..."
-        )
+        say("This Python has no pip: getting Debian's, for this folder only ...")
         with tempfile.TemporaryDirectory() as temporary:
             environment, pip = fetch(temporary)
             run([python, pip, "install", "-q", "pip"], env=environment)
