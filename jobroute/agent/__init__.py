@@ -1,0 +1,9 @@
+"""
+Agents: they take jobs from a broker and answer them.
+"""
+
+from jobroute.agent.agent import Agent
+from jobroute.agent.context import Context
+from jobroute.agent.functions import Refuse, service
+
+__all__ = ["Agent", "Context", "Refuse", "service"]
