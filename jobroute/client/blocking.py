@@ -5,25 +5,22 @@ The client for programs without an event loop: every method waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from random import SystemRandom
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from jobroute.client import requests
-from jobroute.client.channel import Channel
-from jobroute.client.core import Request
+from jobroute.client.asking import Asking
+from jobroute.client.batches import Many
+from jobroute.client.channel import Channels
 from jobroute.client.mapping import Mapping
-from jobroute.client.outcomes import (
-    JobSpec,
-    Outcome,
-    Page,
-    Partial,
-    PartOutcome,
-    Progress,
-    Submitted,
-)
-from jobroute.client.requests import Header, Payload, TargetLike
+from jobroute.client.outcomes import Outcome, Page, Partial, PartOutcome, Progress, Submitted
+from jobroute.client.questions import broker_url
+from jobroute.client.request import Request
+from jobroute.client.specs import Header, JobSpec, Payload, TargetLike, job_spec
+from jobroute.clock import SystemClock
 from jobroute.errors import JobrouteError
+from jobroute.zeromq.addresses import parse_remote
 
 T = TypeVar("T")
 
@@ -58,8 +55,9 @@ class Client:
         name: str | None = None,
         timeout: float = 30.0,
     ) -> None:
-        self._asking = requests.Asking(namespace=namespace, name=name, timeout=timeout)
-        self._channel = Channel(requests.broker_url(url), timeout)
+        random, clock = SystemRandom(), SystemClock()
+        self._asking = Asking(namespace, name, timeout, random, clock)
+        self._channels = Channels(parse_remote(broker_url(url)).url, timeout, random, clock)
 
     def ping(self, *, agents: bool = True) -> dict[str, Any]:
         """
@@ -126,24 +124,9 @@ class Client:
         @raise BrokerLost: if it does not answer.  The job may or may not be
             accepted; submit it with the same id to be sure.
         """
-        return self._ask(
-            self._asking.submit(
-                JobSpec(
-                    service=service,
-                    payload=payload,
-                    target=target,
-                    job=job,
-                    header=header,
-                    priority=priority,
-                    attempts=attempts,
-                    queue_limit=queue_limit,
-                    run_limit=run_limit,
-                    deadline=deadline,
-                ),
-                timeout=timeout,
-                retry=retry,
-            )
-        )
+        limits = (queue_limit, run_limit, deadline)
+        spec = job_spec(service, payload, job, target, header, priority, attempts, limits)
+        return self._ask(self._asking.submit(spec, timeout=timeout, retry=retry))
 
     def submit_many(
         self,
@@ -172,19 +155,13 @@ class Client:
         @raise BrokerLost: if the broker stops answering.  Jobs with ids of
             your own can be handed in again.
         """
-        done: list[Submitted | JobrouteError] = []
-        common: dict[str, Any] = {
-            "service": service,
-            "target": target,
-            "header": header,
-            "priority": priority,
-            "attempts": attempts,
-            "queue_limit": queue_limit,
-            "run_limit": run_limit,
-            "deadline": deadline,
-        }
-        for request in self._asking.submit_many(jobs, common, timeout=timeout, retry=retry):
-            done.extend(self._ask(request))
+        done: Many = []
+        limits = (queue_limit, run_limit, deadline)
+        common = job_spec(service, (), None, target, header, priority, attempts, limits)
+        for batch in self._asking.submit_many(jobs, common, timeout=timeout, retry=retry):
+            if isinstance(batch, Request):
+                batch = self._ask(batch)
+            done.extend(batch)
         return done
 
     def call(
@@ -223,26 +200,10 @@ class Client:
         @raise UnknownOutcome: if the broker was started anew meanwhile.
         @raise BrokerLost: if the broker was silent for the client's timeout.
         """
-        return self._complete(
-            self._asking.call(
-                JobSpec(
-                    service=service,
-                    payload=payload,
-                    target=target,
-                    header=header,
-                    priority=priority,
-                    attempts=attempts,
-                    queue_limit=queue_limit,
-                    run_limit=run_limit,
-                    deadline=deadline,
-                ),
-                timeout=timeout,
-                retry=retry,
-                on_progress=on_progress,
-                on_partial=on_partial,
-                on_part=on_part,
-            )
-        )
+        limits = (queue_limit, run_limit, deadline)
+        spec = job_spec(service, payload, None, target, header, priority, attempts, limits)
+        streams = (on_progress, on_partial, on_part)
+        return self._complete(self._asking.call(spec, streams, timeout=timeout, retry=retry))
 
     def wait(
         self,
@@ -264,15 +225,8 @@ class Client:
         @raise BrokerLost: if the broker was silent for the client's timeout;
             the job goes on when it comes back.
         """
-        return self._complete(
-            self._asking.wait(
-                job,
-                timeout=timeout,
-                on_progress=on_progress,
-                on_partial=on_partial,
-                on_part=on_part,
-            )
-        )
+        streams = (on_progress, on_partial, on_part)
+        return self._complete(self._asking.wait(job, streams, timeout=timeout))
 
     def result(self, job: str, index: int = 0) -> PartOutcome:
         """
@@ -338,24 +292,10 @@ class Client:
         @param timeout: for each job, as in L{call}.
         @param retry: for each job, as in L{call}.
         """
+        limits = (queue_limit, run_limit, deadline)
+        common = job_spec(service, (), None, target, header, priority, attempts, limits)
         mapping = self._asking.map(
-            service,
-            payloads,
-            window=window,
-            ordered=ordered,
-            progress=progress,
-            durable=durable,
-            common={
-                "target": target,
-                "header": header,
-                "priority": priority,
-                "attempts": attempts,
-                "queue_limit": queue_limit,
-                "run_limit": run_limit,
-                "deadline": deadline,
-            },
-            timeout=timeout,
-            retry=retry,
+            common, payloads, window, ordered, progress, durable, timeout=timeout, retry=retry
         )
         return self._drain(mapping)
 
@@ -375,16 +315,7 @@ class Client:
         @param state: C{"open"} or C{"ended"}.
         @param before: the L{Page.next} of the page before.
         """
-        return self._ask(
-            self._asking.jobs(
-                service=service,
-                client=client,
-                state=state,
-                verdict=verdict,
-                limit=limit,
-                before=before,
-            )
-        )
+        return self._ask(self._asking.jobs(service, client, state, verdict, limit, before))
 
     def job(self, job: str) -> dict[str, Any]:
         """
@@ -404,7 +335,7 @@ class Client:
         every wait ends with L{jobroute.errors.NotConnected}.  May be called
         again.
         """
-        self._channel.close()
+        self._channels.close()
 
     def __enter__(self) -> Self:
         """
@@ -424,7 +355,7 @@ class Client:
         self.close()
 
     def _ask(self, request: Request[T]) -> T:
-        return self._channel.ask(request)
+        return self._channels.mine().ask(request)
 
     def _complete(self, request: Request[Outcome]) -> Outcome:
         """
@@ -437,17 +368,16 @@ class Client:
         return outcome
 
     def _drain(self, mapping: Mapping) -> Iterator[Outcome]:
-        """
-        Yield the outcomes of a mapping as its rules say.
-        """
+        channel = self._channels.mine()
         try:
-            while not mapping.over:
-                yield self._complete_part_of(mapping)
+            mapping.begin(channel.send, channel.abandon)
+            while True:
+                outcome = mapping.take()
+                if outcome is not None:
+                    yield outcome
+                elif mapping.over:
+                    return
+                else:
+                    channel.turn()
         finally:
             mapping.close()
-
-    def _complete_part_of(self, mapping: Mapping) -> Outcome:
-        raise RuntimeError(mapping)
-
-
-__all__: Sequence[str] = ["Client"]

@@ -1,0 +1,28 @@
+"""
+Clients of the broker: L{Client} for scripts, L{TwistedClient} for programs in
+a reactor.  Both have the same methods.
+"""
+
+from jobroute.client.blocking import Client
+from jobroute.client.outcomes import (
+    JobLine,
+    Outcome,
+    Page,
+    Partial,
+    PartOutcome,
+    Progress,
+    Submitted,
+)
+from jobroute.client.specs import JobSpec
+
+__all__ = [
+    "Client",
+    "JobLine",
+    "JobSpec",
+    "Outcome",
+    "Page",
+    "PartOutcome",
+    "Partial",
+    "Progress",
+    "Submitted",
+]
