@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # COVERAGE=1 measures the branches that the tests take.
 RUN = $(if $(COVERAGE),$(VENV)/bin/python -m coverage run -m,$(VENV)/bin/python -m)
 
-.PHONY: help demo test bench simulate coverage dev test-packaging lint types doc news clean
+.PHONY: help environment demo test bench simulate coverage dev test-packaging lint types doc news clean
 
 help:
 	@echo "make demo            a broker, four agents and a real job for them, in half a minute"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench           how fast it is, against a plain forwarder"
 	@echo "make simulate        crashes without end, by seed (SEEDS=2000: so many)"
 	@echo "make coverage        all tests, and which branches they took"
+	@echo "make environment     just the virtual environment; make dev: with the tools for development"
 	@echo "make test-packaging  wheel, sdist and editable install, each in a new environment"
 	@echo "make lint            ruff and import-linter"
 	@echo "make types           mypy"
@@ -59,6 +60,8 @@ coverage: $(VENV)/.made
 	@$(MAKE) --no-print-directory test COVERAGE=1
 	@$(VENV)/bin/python -m coverage combine --quiet
 	@$(VENV)/bin/python -m coverage report
+
+environment: $(VENV)/.made
 
 dev: $(VENV)/.dev
 
