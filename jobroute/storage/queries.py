@@ -1,0 +1,223 @@
+# -*- test-case-name: tests.storage.test_queries -*-
+"""
+Every question that is put to the database.
+
+Each is a function of a connection, on which a transaction is open, so that
+all that it reads is of one moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sqlite3 import Connection
+from typing import Any
+
+from attrs import evolve
+
+from jobroute.errors import NoSuchJob
+from jobroute.model import (
+    Frames,
+    JobFilter,
+    JobHistory,
+    JobRecord,
+    JobSummary,
+    PartRecord,
+    Restored,
+    Verdict,
+)
+from jobroute.storage.batch import Totals
+from jobroute.storage.rows import (
+    AGENT,
+    EVENT,
+    JOB,
+    JOB_ENDED,
+    SELECT_PART,
+    agent_record,
+    event_record,
+    job_record,
+    part_record,
+    unpack_frames,
+)
+
+#: How many values stand in one list.
+_LIST = 500
+
+_JOB = ", ".join("job." + column for column in JOB)
+#: A page shows no headers.
+_JOB_SUMMARY = _JOB.replace("job.header", "x''")
+
+
+def totals(connection: Connection) -> Totals:
+    """
+    What is counted in the store.
+    """
+    row = connection.execute(
+        "SELECT epoch, numbers, event, jobs, ended, parts, events FROM broker"
+    ).fetchone()
+    return Totals(*row)
+
+
+def restored(connection: Connection, found: Totals, limit: int) -> Restored:
+    """
+    What a broker needs to go on.  Costs nothing for what has ended.
+    """
+    agents = connection.execute(f"SELECT {', '.join(AGENT)} FROM agent ORDER BY name")
+    jobs = connection.execute(f"SELECT {_JOB} FROM job WHERE ended IS NULL ORDER BY number")
+    parts = connection.execute(
+        f"{SELECT_PART} WHERE job IN (SELECT number FROM job WHERE ended IS NULL) "
+        "ORDER BY part.number"
+    )
+    return Restored(
+        epoch=found.epoch + 1,
+        numbers=found.numbers,
+        event=found.event,
+        agents=tuple(map(agent_record, agents)),
+        jobs=tuple(map(job_record, jobs)),
+        parts=tuple(map(part_record, parts)),
+        limit=limit,
+    )
+
+
+def no_such_job(job: int) -> NoSuchJob:
+    """
+    A job is not there.
+    """
+    return NoSuchJob(f"No job has the number {job}, or it is past its retention.")
+
+
+def payload(connection: Connection, job: int) -> Frames:
+    """
+    The payload of a job.
+
+    @raise NoSuchJob: if there is no such job.
+    """
+    row = connection.execute(
+        "SELECT frames FROM job LEFT JOIN payload ON payload.job = job.number WHERE job.number = ?",
+        (job,),
+    ).fetchone()
+    if row is None:
+        raise no_such_job(job)
+    return () if row[0] is None else unpack_frames(row[0])
+
+
+def result(connection: Connection, part: int) -> Frames:
+    """
+    The result of a part.
+    """
+    row = connection.execute("SELECT frames FROM result WHERE part = ?", (part,)).fetchone()
+    return () if row is None else unpack_frames(row[0])
+
+
+def partials(
+    connection: Connection, part: int, attempt: int, after: int, limit: int
+) -> list[tuple[int, Frames]]:
+    """
+    Partial results of an attempt, in order.
+    """
+    rows = connection.execute(
+        "SELECT sequence, frames FROM partial WHERE part = ? AND attempt = ? AND sequence > ? "
+        "ORDER BY sequence LIMIT ?",
+        (part, attempt, after, limit),
+    )
+    return [(sequence, unpack_frames(frames)) for sequence, frames in rows]
+
+
+def find(connection: Connection, namespace: str, ids: Sequence[str]) -> dict[str, JobRecord]:
+    """
+    Those of the jobs with these ids that exist.
+    """
+    found: dict[str, JobRecord] = {}
+    for start in range(0, len(ids), _LIST):
+        some = ids[start : start + _LIST]
+        rows = connection.execute(
+            f"SELECT {_JOB} FROM job WHERE namespace = ? AND id IN ({_marks(some)})",
+            (namespace, *some),
+        )
+        found.update((job.id, job) for job in map(job_record, rows))
+    return found
+
+
+def parts(connection: Connection, job: int) -> tuple[PartRecord, ...]:
+    """
+    The parts of a job, by index.
+    """
+    rows = connection.execute(SELECT_PART + "WHERE job = ? ORDER BY place", (job,))
+    return tuple(map(part_record, rows))
+
+
+def jobs(
+    connection: Connection, which: JobFilter, before: int | None, limit: int
+) -> list[JobSummary]:
+    """
+    A page of jobs, the newest first.
+    """
+    tables = "job"
+    where: list[str] = []
+    values: list[Any] = []
+    for column in ("namespace", "service", "client"):
+        value = getattr(which, column)
+        if value is not None:
+            # The unary plus keeps an index of many equal values out of it.
+            where.append(f"+job.{column} = ?")
+            values.append(value)
+    if which.state is not None:
+        where.append("job.ended IS NULL" if which.state == "open" else "+job.ended IS NOT NULL")
+    number, group = "job.number", ""
+    if which.verdict is Verdict.SUCCEEDED:
+        where.append(
+            "EXISTS (SELECT 1 FROM part WHERE part.job = job.number AND part.verdict = 'succeeded')"
+        )
+    elif which.verdict is not None:
+        # The same words as in the index on the verdicts that are seldom.
+        tables = "part CROSS JOIN job ON job.number = part.job"
+        where += ["part.verdict = ?", "part.verdict <> 'succeeded'"]
+        values.append(which.verdict.value)
+        number = "part.job"
+        group = "GROUP BY part.job "
+    if before is not None:
+        where.append(f"{number} < ?")
+        values.append(before)
+    condition = f"WHERE {' AND '.join(where)} " if where else ""
+    rows = connection.execute(
+        f"SELECT {_JOB_SUMMARY} FROM {tables} {condition}{group}ORDER BY {number} DESC LIMIT ?",
+        (*values, limit),
+    ).fetchall()
+    found = {row[0]: JobSummary(job_record(row), 0, {}, row[JOB_ENDED]) for row in rows}
+    numbers = list(found)
+    for start in range(0, len(numbers), _LIST):
+        some = numbers[start : start + _LIST]
+        for job, verdict, count in connection.execute(
+            "SELECT job, verdict, count(*) FROM part "
+            f"WHERE job IN ({_marks(some)}) GROUP BY job, verdict",
+            some,
+        ):
+            summary = found[job]
+            verdicts = summary.verdicts
+            if verdict is not None:
+                verdicts = {**verdicts, Verdict(verdict): count}
+            found[job] = evolve(summary, parts=summary.parts + count, verdicts=verdicts)
+    return list(found.values())
+
+
+def history(connection: Connection, job: int) -> JobHistory:
+    """
+    Everything about a job.
+
+    @raise NoSuchJob: if there is no such job.
+    """
+    row = connection.execute(f"SELECT {_JOB} FROM job WHERE number = ?", (job,)).fetchone()
+    if row is None:
+        raise no_such_job(job)
+    events = connection.execute(
+        f"SELECT {', '.join(EVENT)} FROM event WHERE job = ? ORDER BY number", (job,)
+    )
+    return JobHistory(
+        job_record(row),
+        parts(connection, job),
+        row[JOB_ENDED],
+        tuple(map(event_record, events)),
+    )
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,167 @@
+# -*- test-case-name: tests.storage.test_schema -*-
+"""
+The file of a store: how it is made, opened, and brought up to date.
+
+Each schema has a number, which the file carries as its C{user_version}, and
+a script in C{migrations} that makes it from the one before.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+from jobroute.errors import StorageDamaged, StorageError
+
+#: Marks a file as a store of ours.
+APPLICATION = 0x6A6F6272
+
+#: A write-ahead log larger than this many bytes is emptied even if readers
+#: have to wait for that.
+LOG_LIMIT = 64 * 1024 * 1024
+
+#: After so many pages the log is copied into the database.
+_CHECKPOINT = 2000
+
+#: KiB of pages that the writer keeps in memory.
+_CACHE = 16384
+
+
+@cache
+def migrations() -> tuple[str, ...]:
+    """
+    The scripts; the first one makes schema 1.
+    """
+    scripts = (files("jobroute.storage") / "migrations").iterdir()
+    found = sorted((s.name, s.read_text("utf-8")) for s in scripts if s.name.endswith(".sql"))
+    for number, (name, _) in enumerate(found, 1):
+        if not name.startswith(f"{number:04}_"):
+            raise StorageError(f"Schema {number} is missing in this installation: found {name}.")
+    return tuple(script for _, script in found)
+
+
+def connect(path: str, timeout: float = 5.0) -> sqlite3.Connection:
+    """
+    Open a file that exists, in autocommit mode, for use by any thread.
+
+    @param timeout: how long to wait for another program's lock, in seconds.
+    """
+    return sqlite3.connect(
+        f"file:{_quoted(path)}?mode=rw",
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+        uri=True,
+    )
+
+
+def connect_reader(path: str) -> sqlite3.Connection:
+    """
+    Open a store that can only be read.
+    """
+    connection = connect(path)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def connect_writer(path: str, scripts: Sequence[str] | None = None) -> sqlite3.Connection:
+    """
+    Open the store for its one writer; make it or bring it up to date first.
+
+    @raise StorageDamaged: if it is damaged, or no store.
+    @raise StorageError: if it is newer than we are.
+    @raise sqlite3.Error: if it cannot be opened.
+    """
+    known = migrations() if scripts is None else scripts
+    if not os.path.lexists(path):
+        _create(path, known)
+    elif os.path.isfile(path) and os.path.getsize(path) == 0:
+        raise StorageDamaged(
+            f"The store {path} is empty: restore it from a backup, or remove it to begin a new one."
+        )
+    connection = connect(path, 1.0)
+    try:
+        _check(connection, path, len(known))
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise StorageError(
+                f"The store {path} is on a filesystem without shared memory; choose a data "
+                "directory on a local disk."
+            )
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute(f"PRAGMA cache_size = {-_CACHE}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
+        _migrate(connection, known)
+        connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _check(connection: sqlite3.Connection, path: str, known: int) -> None:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+        raise StorageDamaged(
+            f"{path} is a database of another program: move it away, or choose another data "
+            "directory."
+        )
+    version = _version(connection)
+    if version > known:
+        raise StorageError(
+            f"The store {path} has schema {version}, and this jobroute knows none after {known}: "
+            "install the newer version, or choose another data directory."
+        )
+
+
+def _migrate(connection: sqlite3.Connection, scripts: Sequence[str]) -> None:
+    """
+    Bring a store up to date, each step all or nothing.
+    """
+    for number, script in enumerate(scripts[_version(connection) :], _version(connection) + 1):
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
+            )
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _create(path: str, scripts: Sequence[str]) -> None:
+    """
+    Make a store beside its place and move it there, so that what stands at
+    its place is never half made.
+    """
+    new = path + ".new"
+    if os.path.lexists(new):
+        os.unlink(new)
+    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    connection = connect(new)
+    try:
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("PRAGMA synchronous = FULL")
+        _migrate(connection, scripts)
+    finally:
+        connection.close()
+    os.rename(new, path)
+    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

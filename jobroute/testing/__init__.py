@@ -1,0 +1,3 @@
+"""
+For testing what is built on jobroute, and jobroute itself.
+"""
