@@ -43,8 +43,9 @@ def converted(docstring: str) -> list[str]:
         if found and found[1] in FIELDS:
             if lines and not lines[-1].startswith((":", "    ")) and lines[-1]:
                 lines.append("")
-            line = f":{FIELDS[found[1]]}{found[2] or ''}:{found[3]}"
-        lines.append(line)
+            lines.append(f":{FIELDS[found[1]]}{found[2] or ''}:{found[3]}")
+        else:
+            lines.append(line)
     return [*lines, ""]
 
 
