@@ -170,9 +170,7 @@ class IMessageEndpoint(Interface):
     A place where a socket can be bound or connected.
     """
 
-    def listen(
-        factory: IMessageFactory, paused: bool = False
-    ) -> Deferred[IMessagePort]:
+    def listen(factory: IMessageFactory, paused: bool = False) -> Deferred[IMessagePort]:
         """
         Bind a socket here.
 
@@ -279,9 +277,7 @@ class IDispatcher(Interface):
     The only one that changes roster, services and parts together.
     """
 
-    def submit(
-        request: model.JobRequest, digest: bytes, accepted: Callable[[Any], None]
-    ) -> Any:
+    def submit(request: model.JobRequest, digest: bytes, accepted: Callable[[Any], None]) -> Any:
         """
         Accept a job whose id is free.  C{accepted} is called with the job
         when it is on disk.
@@ -376,8 +372,11 @@ class IAgents(Interface):
         """
         An agent says something of an attempt.
 
-        @param value: what it says, as JSON values (progress, reason).
-        @param sequence: the number of a partial result, from 1.
+        @param value: what it says: of progress any JSON value, of a failure
+            or refusal the reason, of C{cancelled} whether its slot is still
+            taken.
+        @param sequence: the number of a partial result, from 1; of a final
+            reply, how many partial results there were.
         """
 
     def released(route: IAgentRoute, part: int, attempt: int) -> None:
@@ -477,6 +476,11 @@ class IAgentRoute(Interface):
     def farewell() -> None:
         """
         The broker stops.
+        """
+
+    def close() -> None:
+        """
+        The broker has no more to say to it, unless it registers again.
         """
 
 

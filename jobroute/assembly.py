@@ -1,0 +1,278 @@
+# -*- test-case-name: tests.test_service -*-
+"""
+Every part of a broker, made and joined; no logic.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from jobroute.broker.admission import Admission
+from jobroute.broker.agents import Agents
+from jobroute.broker.clients import Clients
+from jobroute.broker.commands.base import Registry
+from jobroute.broker.commands.following import Cancel, Input, Result, WaitCommand
+from jobroute.broker.commands.history import JobHistoryCommand, Jobs, Why
+from jobroute.broker.commands.jobs import Call, Submit, SubmitMany
+from jobroute.broker.commands.status import ListAgents, Ping, Stats
+from jobroute.broker.controller import Controller
+from jobroute.broker.counters import counters as all_counters
+from jobroute.broker.deliveries import Deliveries
+from jobroute.broker.dispatcher import Dispatcher
+from jobroute.broker.events import Events
+from jobroute.broker.finder import Finder
+from jobroute.broker.heartbeat import Heartbeat
+from jobroute.broker.journal import Journal
+from jobroute.broker.numbers import Numbers
+from jobroute.broker.payloads import Payloads
+from jobroute.broker.recovery import Recovery
+from jobroute.broker.roster import Roster
+from jobroute.broker.routing import LeastLoaded
+from jobroute.broker.services import Services
+from jobroute.broker.submissions import Submissions
+from jobroute.broker.timers import Timers
+from jobroute.broker.verdicts import Verdicts
+from jobroute.config import Settings
+from jobroute.interfaces import (
+    IClock,
+    IController,
+    IHeartbeat,
+    IMessageProtocol,
+    IObserver,
+    IStorage,
+)
+from jobroute.model import Restored
+from jobroute.protocols.backend import BackendProtocol
+from jobroute.protocols.frontend import FrontendProtocol
+from jobroute.protocols.heartbeat import HeartbeatProtocol
+from jobroute.protocols.register import RegisterProtocol
+
+#: How many agents are asked to come back in a second after a restart.
+RETURNS = 500
+
+
+@define(eq=False)
+class Broker:
+    """
+    The parts of a broker that its service has to do with.
+
+    @ivar protocols: of each socket, by name.
+    """
+
+    journal: Journal
+    numbers: Numbers
+    events: Events
+    admission: Admission
+    verdicts: Verdicts
+    dispatcher: Dispatcher
+    agents: Agents
+    roster: Roster
+    services: Services
+    counters: dict[str, int]
+    controller: IController
+    registry: Registry
+    backend: BackendProtocol
+    heartbeat: HeartbeatProtocol
+    protocols: dict[str, IMessageProtocol]
+    _recovery: Recovery = field(alias="recovery")
+
+    def begin(self, restored: Restored) -> None:
+        """
+        Go on from what the store says.
+        """
+        self.agents.epoch = restored.epoch
+        self.backend.epoch = restored.epoch
+        self.heartbeat.epoch = restored.epoch
+        self.events.number = restored.event
+        self.numbers.begin(restored.numbers)
+        self._recovery.restore(restored)
+        self.events.record("broker.started", data={"epoch": restored.epoch})
+        self.journal.flush()
+
+    def granted(self) -> Deferred[None]:
+        """
+        Fires when all that was done until now is on disk.
+        """
+        done: Deferred[None] = Deferred()
+        self.journal.park(done.callback, None)
+        return done
+
+    def tick(self) -> None:
+        """
+        Do what is due.
+        """
+        self.agents.tick()
+        self.dispatcher.tick()
+
+    def beat(self) -> None:
+        """
+        Say that the broker lives.
+        """
+        self.heartbeat.beat()
+
+    @property
+    def idle(self) -> bool:
+        """
+        Whether a stop would take nobody's answer away.
+        """
+        return not self.verdicts.open_calls and not self.journal.backlog
+
+    def farewell(self) -> None:
+        """
+        Tell the agents that the broker stops.
+        """
+        self.backend.farewell_wait = max(1.0, len(self.roster) / RETURNS)
+        for agent in self.roster:
+            agent.route.farewell()
+
+    def gauges(self) -> dict[str, int]:
+        """
+        What goes up and down.
+        """
+        return {
+            "agents": len(self.roster),
+            "registrations": len(self.agents.registration),
+            "jobs": len(self.verdicts.jobs),
+            "calls": self.verdicts.open_calls,
+            "queued": sum(service.queued for service in self.services),
+            "running": sum(agent.outstanding for agent in self.roster),
+            "clients": len(self.verdicts.clients),
+            "journal": self.journal.backlog,
+            "epoch": self.agents.epoch,
+        }
+
+
+def assemble(
+    settings: Settings,
+    reactor: IReactorTime,
+    clock: IClock,
+    storage: IStorage,
+    about: Callable[[], dict[str, Any]],
+    *,
+    heartbeat: IHeartbeat | None = None,
+    controller: IController | None = None,
+    observers: Sequence[IObserver] = (),
+) -> Broker:
+    """
+    Make a broker.
+
+    @param about: what C{PING} says.
+    """
+    limits = settings.limits
+    counters = all_counters()
+    journal = Journal(storage.write)
+    events = Events(journal, clock.wall, observers)
+    numbers = Numbers(journal)
+    roster, services = Roster(), Services(LeastLoaded)
+    clients, timers = Clients(limits), Timers()
+    watch: IHeartbeat = heartbeat or Heartbeat(settings.heartbeat_interval, settings.liveness)
+    admission = Admission(limits, roster, services, clients, journal)
+    verdicts = Verdicts(
+        limits,
+        clock,
+        storage,
+        journal,
+        events,
+        timers,
+        clients,
+        counters,
+        Payloads(limits.payload_cache),
+    )
+    deliveries = Deliveries(
+        clock, storage, journal, events, roster, services, timers, verdicts, counters
+    )
+    dispatcher = Dispatcher(
+        settings,
+        clock,
+        journal,
+        events,
+        numbers,
+        roster,
+        services,
+        timers,
+        clients,
+        admission,
+        deliveries,
+        verdicts,
+        counters,
+    )
+    agents = Agents(
+        settings,
+        clock,
+        journal,
+        events,
+        numbers,
+        roster,
+        services,
+        watch,
+        deliveries,
+        verdicts,
+        counters,
+    )
+    backend = BackendProtocol(reactor, limits, counters)
+    backend.agents = agents
+    recovery = Recovery(
+        settings,
+        clock,
+        roster,
+        watch,
+        clients,
+        agents,
+        deliveries,
+        verdicts,
+        backend.route,
+    )
+    registry = Registry()
+    doer: IController = controller or Controller(registry, counters)
+    beats = HeartbeatProtocol(settings.heartbeat_interval, os.getpid())
+    protocols: dict[str, IMessageProtocol] = {
+        "frontend": FrontendProtocol(doer, reactor, limits, counters),
+        "backend": backend,
+        "register": RegisterProtocol(agents, backend.route, limits, counters),
+        "heartbeat": beats,
+    }
+    broker = Broker(
+        journal,
+        numbers,
+        events,
+        admission,
+        verdicts,
+        dispatcher,
+        agents,
+        roster,
+        services,
+        counters,
+        doer,
+        registry,
+        backend,
+        beats,
+        protocols,
+        recovery,
+    )
+    submissions = Submissions(dispatcher, storage, journal, counters)
+    finder = Finder(storage)
+    calls = verdicts.calls
+    listing = ListAgents(roster, watch, clock)
+    for command in (
+        listing,
+        Ping(about, listing),
+        Stats(counters, services, broker.gauges, storage),
+        Submit(submissions, limits),
+        SubmitMany(submissions, limits),
+        Call(dispatcher, calls, limits),
+        WaitCommand(dispatcher, finder, calls, storage, limits),
+        Result(dispatcher, finder, storage),
+        Cancel(dispatcher, finder, calls),
+        Input(dispatcher, finder),
+        Jobs(storage, limits),
+        JobHistoryCommand(storage, finder),
+        Why(dispatcher, finder),
+    ):
+        registry.register(command)
+    return broker

@@ -1,0 +1,457 @@
+# -*- test-case-name: tests.broker.test_agents -*-
+"""
+What agents say: that they live, what they hold, and how their attempts went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any
+
+from attrs import define, field
+from zope.interface import implementer
+
+from jobroute.broker.deliveries import Deliveries
+from jobroute.broker.events import Events
+from jobroute.broker.journal import Journal
+from jobroute.broker.numbers import Numbers
+from jobroute.broker.parts import Attempt
+from jobroute.broker.registration import Registration, describe
+from jobroute.broker.roster import Agent, Roster
+from jobroute.broker.services import Services
+from jobroute.broker.verdicts import Verdicts
+from jobroute.config import Settings
+from jobroute.errors import StorageUnavailable
+from jobroute.interfaces import Due, IAgentRoute, IAgents, IClock, IHeartbeat
+from jobroute.log import Logger
+from jobroute.model import (
+    AgentKnown,
+    AgentLeft,
+    AgentRecord,
+    Announcement,
+    Frames,
+    Held,
+    PartialStored,
+    ReplyKind,
+    Verdict,
+)
+
+_FINAL = {
+    ReplyKind.RESULT: Verdict.SUCCEEDED,
+    ReplyKind.FAILURE: Verdict.FAILED,
+    ReplyKind.REFUSED: Verdict.REFUSED,
+}
+
+
+#: How many refused replies of one incarnation are noted.
+NOTES = 1000
+
+
+@implementer(IAgents)
+@define(eq=False)
+class Agents:
+    """
+    @ivar epoch: this life of the broker.
+    """
+
+    _log = Logger()
+
+    _settings: Settings
+    _clock: IClock
+    _journal: Journal
+    _events: Events
+    _numbers: Numbers
+    _roster: Roster
+    _services: Services
+    _heartbeat: IHeartbeat
+    _deliveries: Deliveries
+    _verdicts: Verdicts
+    _counters: dict[str, int]
+    epoch: int = field(default=0, init=False)
+    registration: Registration = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.registration = Registration(
+            self._settings,
+            self._clock,
+            self._roster,
+            self._heartbeat,
+            self._counters,
+            lambda agent: self.lose(agent, "Another incarnation took its name."),
+            self._admit,
+        )
+
+    # -- Coming and going ----------------------------------------------------
+
+    def announced(self, announcement: Announcement, route: IAgentRoute) -> None:
+        """
+        See L{IAgents.announced}.
+        """
+        self.registration.announced(announcement, route)
+
+    def ponged(self, route: IAgentRoute, nonce: str, held: Sequence[Held]) -> None:
+        """
+        See L{IAgents.ponged}.
+        """
+        if route.agent is not None:
+            self.beat(route, held)
+        if not self.registration.ponged(route.identity, nonce) and route.agent is None:
+            self._counters["strangers"] += 1
+            route.reregister()
+        self._journal.flush()
+
+    def _admit(self, announcement: Announcement, route: IAgentRoute) -> None:
+        agent = self._roster.get(announcement.name)
+        if agent is not None and agent.incarnation == announcement.incarnation:
+            # The same one again: its connection broke, or it was in doubt.
+            agent.route, route.agent = route, agent
+            if not self._confirm(agent):
+                self._journal.park(self._welcome, agent)
+            return
+        known = self._roster.known(announcement.name)
+        try:
+            number = self._numbers.take() if known is None else known.number
+        except StorageUnavailable as e:
+            self.registration.refuse(route, e.code, str(e))
+            return
+        agent = Agent(announcement.name, number, announcement, route)
+        route.agent = agent
+        self.enter(agent)
+        record = AgentRecord(agent.name, number, announcement.incarnation, describe(announcement))
+        self._roster.enter(agent, record)
+        self._heartbeat.add(agent, self._clock.monotonic())
+        self._counters["registrations"] += 1
+        self._journal.append(AgentKnown(record, self._clock.wall()))
+        self._events.record("agent.registered", agent=agent.name, data={"number": number})
+        self._journal.park(self._welcome, agent)
+
+    def enter(self, agent: Agent) -> None:
+        """
+        Let the services know who offers them.
+        """
+        for name in agent.announcement.services:
+            service = self._services.need(name)
+            agent.services.append(service)
+            service.agents[agent.name] = agent
+
+    def _welcome(self, agent: Agent) -> None:
+        if agent.gone:
+            return
+        agent.route.welcome(
+            agent.number,
+            self.epoch,
+            self._settings.heartbeat_interval,
+            self._settings.liveness,
+            [Held(*key) for key in agent.held],
+        )
+        self._ready(agent)
+        self._journal.flush()
+
+    def _ready(self, agent: Agent) -> None:
+        if agent.admitted or agent.suspect or agent.draining or agent.gone:
+            return
+        agent.admitted = True
+        for service in agent.services:
+            service.policy.add(agent)
+        self._deliveries.offer(agent)
+
+    def _unready(self, agent: Agent) -> None:
+        agent.admitted = False
+        for service in agent.services:
+            service.policy.remove(agent)
+
+    def _confirm(self, agent: Agent) -> bool:
+        """
+        An agent was heard.
+
+        @return: whether it is one of an earlier epoch, which is believed now.
+        """
+        self._heartbeat.heard(agent, self._clock.monotonic())
+        if not agent.suspect:
+            return False
+        agent.suspect = False
+        self._events.record("agent.returned", agent=agent.name)
+        self._journal.park(self._welcome, agent)
+        return True
+
+    def draining(self, route: IAgentRoute) -> None:
+        """
+        See L{IAgents.draining}.
+        """
+        agent = self._agent(route)
+        if agent is not None and not agent.draining:
+            agent.draining = True
+            self._unready(agent)
+            self._events.record("agent.draining", agent=agent.name)
+            self._journal.flush()
+
+    def unregistered(self, route: IAgentRoute) -> None:
+        """
+        See L{IAgents.unregistered}.
+        """
+        self.registration.gone(route.identity)
+        agent: Agent | None = route.agent
+        if agent is not None:
+            self._remove(agent, "agent.left", "Its agent left.")
+            self._journal.flush()
+
+    def lose(self, agent: Agent, reason: str) -> None:
+        """
+        An agent is lost, and so is what it held.
+        """
+        self._counters["agents_lost"] += 1
+        self._log.info("Agent {agent} is lost: {reason}", agent=agent.name, reason=reason)
+        self._remove(agent, "agent.lost", f"Its agent was lost: {reason}")
+
+    def _remove(self, agent: Agent, kind: str, reason: str) -> None:
+        self._unready(agent)
+        self._heartbeat.remove(agent)
+        self._roster.leave(agent)
+        for service in agent.services:
+            del service.agents[agent.name]
+        self._journal.append(AgentLeft(agent.name))
+        self._events.record(
+            kind, agent=agent.name, data={"reason": reason, "held": len(agent.held)}
+        )
+        for attempt in list(agent.held.values()):
+            self._deliveries.lost(attempt, reason)
+            self._deliveries.release(attempt)
+        for service in agent.services:
+            self._services.tidy(service)
+
+    def _agent(self, route: IAgentRoute) -> Agent | None:
+        """
+        Who speaks, who now was heard.
+        """
+        agent: Agent | None = route.agent
+        if agent is None:
+            self._counters["strangers"] += 1
+            route.reregister()
+            return None
+        self._confirm(agent)
+        return agent
+
+    # -- Leases --------------------------------------------------------------
+
+    def beat(self, route: IAgentRoute, held: Sequence[Held]) -> None:
+        """
+        See L{IAgents.beat}.
+        """
+        agent = self._agent(route)
+        if agent is None:
+            return
+        now = self._clock.monotonic()
+        named = {(h.part, h.attempt): None for h in held}
+        for key, attempt in list(agent.held.items()):
+            if key in named:
+                attempt.renewed = now
+            else:
+                self._missing(attempt, now)
+        for part, number in named:
+            if (part, number) not in agent.held and (part, number) not in agent.settling:
+                route.cancel(part, number)
+        self._journal.flush()
+
+    def _missing(self, attempt: Attempt, now: float) -> None:
+        """
+        An agent does not hold what it was given.
+        """
+        interval = self._settings.heartbeat_interval
+        if attempt.sent == inf:
+            # It still waits for its commit.
+            attempt.renewed = now
+        elif now - attempt.sent < interval:
+            # The beat may have crossed the delivery.
+            return
+        elif not attempt.current or attempt.stopping:
+            # It was to stop that, and has.
+            self._deliveries.lost(attempt, "Its agent does not hold it.")
+            self._deliveries.release(attempt)
+        elif now - attempt.renewed >= interval * self._settings.liveness:
+            self._deliveries.lost(attempt, "Its agent did not hold it for the whole lease.")
+            attempt.agent.route.cancel(*attempt.key)
+            self._deliveries.release(attempt)
+        else:
+            self._counters["deliveries_repeated"] += 1
+            self._deliveries.deliver(attempt)
+
+    # -- Replies -------------------------------------------------------------
+
+    def replied(
+        self,
+        route: IAgentRoute,
+        part: int,
+        attempt: int,
+        kind: ReplyKind,
+        value: Any,
+        sequence: int,
+        payload: Frames,
+    ) -> None:
+        """
+        See L{IAgents.replied}.
+        """
+        agent = self._agent(route)
+        if agent is None:
+            return
+        found = agent.held.get((part, attempt))
+        verdict = _FINAL.get(kind)
+        if found is None or not found.current:
+            self._late(agent, (part, attempt), kind, value, sequence, found)
+        elif verdict is not None:
+            self._final(agent, found, verdict, value, sequence, payload)
+        elif kind is ReplyKind.PARTIAL:
+            self._partial(agent, found, sequence, payload)
+        elif kind is ReplyKind.PROGRESS:
+            for wait in found.part.job.waits:
+                wait.progress(found.part, value)
+        elif kind is ReplyKind.CANCELLED:
+            self._cancelled(agent, found, bool(value))
+        elif kind is ReplyKind.STARTED:
+            self._deliveries.started(found)
+        self._journal.flush()
+
+    def _final(
+        self,
+        agent: Agent,
+        attempt: Attempt,
+        verdict: Verdict,
+        reason: Any,
+        partials: int,
+        payload: Frames,
+    ) -> None:
+        part = attempt.part
+        if partials > part.partials:
+            # Some are still missing; the agent sends all of them again.
+            self._counters["partials_refused"] += 1
+            return
+        self._counters["replies"] += 1
+        self._verdicts.end(part, verdict, reason or None, payload)
+        self._settle(agent, attempt)
+        self._deliveries.release(attempt)
+
+    def _settle(self, agent: Agent, attempt: Attempt) -> None:
+        """
+        Acknowledge a final reply when it is on disk.
+        """
+        if attempt.part.job.volatile:
+            agent.route.acknowledge(attempt.part.number, attempt.number)
+        else:
+            agent.settling[attempt.key] = None
+            self._journal.park(self._settled, agent, attempt.key)
+
+    def _settled(self, agent: Agent, key: tuple[int, int]) -> None:
+        del agent.settling[key]
+        agent.route.acknowledge(*key)
+
+    def _partial(self, agent: Agent, attempt: Attempt, sequence: int, payload: Frames) -> None:
+        part = attempt.part
+        if sequence != part.partials + 1:
+            self._counters["partials_refused"] += 1
+            if sequence <= part.partials:
+                self._journal.park(agent.route.acknowledge, *attempt.key, sequence)
+            return
+        if sequence > self._settings.limits.partials:
+            self._counters["partials_refused"] += 1
+            limit = self._settings.limits.partials
+            self._verdicts.end(part, Verdict.FAILED, f"It has more than {limit} partial results.")
+            self._deliveries.stop(attempt)
+            return
+        part.partials = sequence
+        self._counters["partials"] += 1
+        if not part.job.volatile:
+            self._journal.append(PartialStored(part.number, attempt.number, sequence, payload))
+        tell: Callable[..., None] = self._tell_partial
+        if part.job.volatile:
+            tell(agent, attempt, sequence, payload)
+        else:
+            self._journal.park(tell, agent, attempt, sequence, payload)
+
+    def _tell_partial(self, agent: Agent, attempt: Attempt, sequence: int, payload: Frames) -> None:
+        agent.route.acknowledge(*attempt.key, sequence)
+        for wait in attempt.part.job.waits:
+            wait.partial(attempt.part, sequence, payload)
+
+    def _cancelled(self, agent: Agent, attempt: Attempt, running: bool) -> None:
+        if not attempt.part.cancelling:
+            self._refused(agent, attempt.key, ReplyKind.CANCELLED, "It was not to be cancelled.")
+            return
+        self._verdicts.end(attempt.part, Verdict.CANCELLED, None)
+        self._settle(agent, attempt)
+        if running:
+            attempt.lingering = True
+        else:
+            self._deliveries.release(attempt)
+
+    def released(self, route: IAgentRoute, part: int, attempt: int) -> None:
+        """
+        See L{IAgents.released}.
+        """
+        agent = self._agent(route)
+        if agent is None:
+            return
+        found = agent.held.get((part, attempt))
+        if found is not None and not found.current:
+            self._deliveries.release(found)
+        self._journal.flush()
+
+    def _late(
+        self,
+        agent: Agent,
+        key: tuple[int, int],
+        kind: ReplyKind,
+        value: Any,
+        sequence: int,
+        found: Attempt | None,
+    ) -> None:
+        """
+        A reply of an attempt that does not count, or is over.
+        """
+        if kind in (ReplyKind.PROGRESS, ReplyKind.STARTED) or key in agent.settling:
+            # Nothing hangs on it, or it is on its way to the disk already.
+            return
+        if kind is ReplyKind.PARTIAL:
+            agent.route.acknowledge(*key, sequence)
+            return
+        if found is None:
+            if kind is not ReplyKind.CANCELLED:
+                self._refused(agent, key, kind, "It is over, or was never given to that agent.")
+        elif kind is ReplyKind.CANCELLED and value:
+            found.lingering = True
+        else:
+            self._deliveries.release(found)
+            if kind is not ReplyKind.CANCELLED:
+                self._refused(agent, key, kind, "Its part had a verdict already.")
+        agent.route.acknowledge(*key)
+
+    def _refused(self, agent: Agent, key: tuple[int, int], kind: ReplyKind, reason: str) -> None:
+        """
+        Count it, and note it in the history of the part's job, whichever it
+        is; but an agent that raves must not fill the store.
+        """
+        self._counters["replies_refused"] += 1
+        agent.notes += 1
+        if agent.notes <= NOTES and 0 < key[0] < self._numbers.next:
+            self._events.record(
+                "reply.refused",
+                part=key[0],
+                attempt=key[1],
+                agent=agent.name,
+                data={"reply": kind.value, "reason": reason},
+            )
+
+    # -- Time ----------------------------------------------------------------
+
+    def tick(self) -> None:
+        """
+        Ping the silent, give up the lost, and go on with registrations.
+        """
+        for agent, due in self._heartbeat.due(self._clock.monotonic()):
+            if due is Due.PING:
+                agent.route.ping(self.registration.nonce())
+            elif agent.suspect:
+                self.lose(agent, "It did not come back after the broker's restart.")
+            else:
+                self.lose(agent, "It was silent for too long.")
+        self.registration.tick()
+        self._journal.flush()

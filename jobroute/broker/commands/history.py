@@ -1,0 +1,209 @@
+# -*- test-case-name: tests.broker.test_commands -*-
+"""
+C{JOBS}, C{JOB} and C{WHY}: what was, and what is in the way.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from attrs import define
+from msgspec import Meta, Raw
+from twisted.internet.defer import Deferred
+
+from jobroute.broker.commands.base import Command, JobName, Name, Properties
+from jobroute.broker.dispatcher import Dispatcher
+from jobroute.broker.finder import Finder
+from jobroute.broker.parts import Job
+from jobroute.config import Limits
+from jobroute.errors import TooLarge
+from jobroute.interfaces import Caller, IReplyTo, IStorage
+from jobroute.model import (
+    Event,
+    Frames,
+    JobFilter,
+    JobRecord,
+    JobSummary,
+    PartRecord,
+    PartState,
+    Target,
+    Verdict,
+)
+
+
+class JobsProperties(Properties, kw_only=True):
+    """
+    Which page of which jobs.
+    """
+
+    namespace: Annotated[Name | None, Meta(description="only of this namespace")] = None
+    service: Annotated[Name | None, Meta(description="only of this service")] = None
+    client: Annotated[str | None, Meta(description="only of this client")] = None
+    state: Annotated[Literal["open", "ended"] | None, Meta(description="only these")] = None
+    verdict: Annotated[Verdict | None, Meta(description="with a part of this verdict")] = None
+    limit: Annotated[int, Meta(ge=1, description="how many at most")] = 100
+    before: Annotated[
+        Annotated[int, Meta(ge=0)] | None, Meta(description="the next of the page before")
+    ] = None
+
+
+def _summary(s: JobSummary) -> dict[str, Any]:
+    return {
+        "job": s.job.id,
+        "number": s.job.number,
+        "namespace": s.job.namespace,
+        "service": s.job.service,
+        "client": s.job.client,
+        "submitted": s.job.submitted,
+        "ended": s.ended,
+        "state": "open" if s.ended is None else "ended",
+        "parts": s.parts,
+        "verdicts": s.verdicts,
+    }
+
+
+@define(eq=False)
+class Jobs(Command):
+    """
+    List jobs, the newest first.
+    """
+
+    name = "JOBS"
+    properties = JobsProperties
+
+    _storage: IStorage
+    _limits: Limits
+
+    def execute(
+        self, properties: JobsProperties, payload: Frames, caller: Caller, reply_to: IReplyTo
+    ) -> Any:
+        """
+        See L{Command.execute}.
+        """
+        p = properties
+        if p.limit > self._limits.page:
+            raise TooLarge(f"limit is {p.limit}, and {self._limits.page} is the limit.")
+        which = JobFilter(p.namespace, p.service, p.client, p.state, p.verdict)
+        page = self._storage.jobs(which, p.before, p.limit)
+        return page.addCallback(
+            lambda found: {
+                "jobs": [_summary(s) for s in found],
+                "next": found[-1].job.number if len(found) == p.limit else None,
+            }
+        )
+
+
+def _target(target: Target) -> Any:
+    if target.names is None:
+        return {1: "any", None: "all"}.get(target.count) or {"count": target.count}
+    count = "all" if target.count is None else target.count
+    return {"agents": list(target.names), "count": count}
+
+
+def _job(job: JobRecord) -> dict[str, Any]:
+    return {
+        "job": job.id,
+        "number": job.number,
+        "namespace": job.namespace,
+        "service": job.service,
+        "client": job.client,
+        "target": _target(job.target),
+        "header": Raw(job.header),
+        "priority": job.priority,
+        "attempts": job.attempts,
+        "queue_limit": job.queue_limit,
+        "run_limit": job.run_limit,
+        "deadline": job.deadline,
+        "submitted": job.submitted,
+    }
+
+
+def _part(part: PartRecord) -> dict[str, Any]:
+    return {
+        "index": part.index,
+        "number": part.number,
+        "agents": None if part.names is None else list(part.names),
+        "state": part.state,
+        "attempts": part.attempt,
+        "agent": part.agent,
+        "cancelling": part.cancelling,
+        "verdict": part.verdict,
+        "reason": part.reason,
+        "ended": part.ended,
+        "frames": part.frames,
+    }
+
+
+def _event(event: Event, indexes: dict[int, int]) -> dict[str, Any]:
+    said: dict[str, Any] = {"event": event.number, "at": event.at, "kind": event.kind}
+    if event.part is not None:
+        said["index"] = indexes.get(event.part)
+    if event.attempt is not None:
+        said["attempt"] = event.attempt
+    if event.agent is not None:
+        said["agent"] = event.agent
+    return {**said, **(event.data or {})}
+
+
+@define(eq=False)
+class JobHistoryCommand(Command):
+    """
+    Tell everything about a job.
+    """
+
+    name = "JOB"
+    properties = JobName
+
+    _storage: IStorage
+    _finder: Finder
+
+    def execute(
+        self, properties: JobName, payload: Frames, caller: Caller, reply_to: IReplyTo
+    ) -> Any:
+        """
+        See L{Command.execute}.
+        """
+        return Deferred.fromCoroutine(self._read(properties))
+
+    async def _read(self, p: JobName) -> Any:
+        record = await self._finder.stored(p.namespace, p.job)
+        history = await self._storage.history(record.number)
+        indexes = {part.number: part.index for part in history.parts}
+        return {
+            **_job(history.job),
+            "state": "open" if history.ended is None else "ended",
+            "ended": history.ended,
+            "parts": [_part(part) for part in history.parts],
+            "events": [_event(event, indexes) for event in history.events],
+        }
+
+
+@define(eq=False)
+class Why(Command):
+    """
+    Say why a job is not done yet.
+    """
+
+    name = "WHY"
+    properties = JobName
+
+    _dispatcher: Dispatcher
+    _finder: Finder
+
+    def execute(
+        self, properties: JobName, payload: Frames, caller: Caller, reply_to: IReplyTo
+    ) -> Any:
+        """
+        See L{Command.execute}.
+        """
+        job: Job | None = self._dispatcher.find(properties.namespace, properties.job)
+        if job is None:
+            found = self._finder.stored(properties.namespace, properties.job)
+            return found.addCallback(lambda record: {"job": record.id, "parts": []})
+        parts = []
+        for part in job.parts:
+            if part.state is PartState.DONE:
+                continue
+            code, why = self._dispatcher.why(part)
+            parts.append({"index": part.index, "state": part.state, "code": code, "why": why})
+        return {"job": job.id, "parts": parts}

@@ -1,0 +1,265 @@
+# -*- test-case-name: tests.broker.test_deliveries -*-
+"""
+Parts to agents: queued, given, taken back.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from jobroute.broker.events import Events
+from jobroute.broker.journal import Journal
+from jobroute.broker.parts import Attempt, Part
+from jobroute.broker.roster import Agent, Roster
+from jobroute.broker.routing import route
+from jobroute.broker.services import Services
+from jobroute.broker.timers import Timers
+from jobroute.broker.verdicts import Verdicts
+from jobroute.interfaces import Delivery, IClock, IStorage
+from jobroute.log import Logger
+from jobroute.model import (
+    AttemptMade,
+    Frames,
+    PartQueued,
+    PartState,
+    Verdict,
+)
+
+
+@define(eq=False)
+class Deliveries:
+    """
+    Every attempt takes a slot of its agent from the moment that it is made
+    until the agent answers it, lets go of it, or is gone.
+    """
+
+    _log = Logger()
+
+    _clock: IClock
+    _storage: IStorage
+    _journal: Journal
+    _events: Events
+    _roster: Roster
+    _services: Services
+    _timers: Timers
+    _verdicts: Verdicts
+    _counters: dict[str, int]
+    _stopping: dict[Attempt, None] = field(factory=dict, init=False)
+    _used: int = field(default=0, init=False)
+
+    def place(self, part: Part, first: bool = False) -> None:
+        """
+        Give a part to an agent, or let it wait.
+        """
+        service = self._services.need(part.job.service)
+        agent = route(part, service, self._roster)
+        if agent is not None:
+            self._assign(part, agent)
+            return
+        self.enqueue(part, first)
+
+    def enqueue(self, part: Part, first: bool = False) -> None:
+        """
+        Let a part wait, as its client's last or first.
+        """
+        self._services.need(part.job.service).push(part, first)
+        self.watch(part, self._clock.monotonic())
+
+    def offer(self, agent: Agent) -> None:
+        """
+        Give an agent with credit what waits for it.
+        """
+        while agent.capacity > len(agent.held) and agent.ready:
+            best: Part | None = None
+            chosen = None
+            for service in agent.services:
+                if not service.queued:
+                    continue
+                part = service.best(agent.name)
+                if part is not None and (
+                    best is None
+                    or (-part.job.priority, part.number) < (-best.job.priority, best.number)
+                ):
+                    best, chosen = part, service
+            if best is None or chosen is None:
+                return
+            chosen.pop(best)
+            self._assign(best, agent)
+
+    def _assign(self, part: Part, agent: Agent) -> None:
+        now = self._clock.monotonic()
+        job = part.job
+        part.made += 1
+        part.state = PartState.RUNNING
+        part.partials = 0
+        part.agent = agent.name
+        attempt = part.attempt = Attempt(part, part.made, agent, now)
+        agent.held[part.number, part.made] = attempt
+        self._used += 1
+        agent.used = self._used
+        if job.run_limit is not None and len(agent.held) <= agent.slots:
+            attempt.run_until = now + job.run_limit
+        self.watch(part, now)
+        self._counters["deliveries"] += 1
+        if job.volatile:
+            self.deliver(attempt)
+            return
+        self._journal.append(
+            AttemptMade(part.number, part.made, agent.name, agent.incarnation, self._clock.wall())
+        )
+        self._events.record("part.delivered", job.number, part.number, part.made, agent.name)
+        self._journal.park(self.deliver, attempt)
+
+    def watch(self, part: Part, now: float) -> None:
+        """
+        Set the part's timer to the first limit that it can reach.
+        """
+        when = part.job.expires
+        if part.attempt is not None:
+            when = min(when, part.attempt.run_until)
+        else:
+            when = min(when, part.queue_until)
+        self._timers.set(part, when, now)
+
+    def deliver(self, attempt: Attempt) -> None:
+        """
+        Send an attempt to its agent, if it still counts.
+        """
+        job = attempt.part.job
+        if not attempt.current or attempt.stopping or attempt.agent.gone:
+            return
+        if job.payload is not None:
+            self._send(job.payload, attempt)
+            return
+        payload: Deferred[Frames] = self._storage.payload(job.number)
+        payload.addCallbacks(self._send, self._unreadable, (attempt,), {}, (attempt,), {})
+        payload.addErrback(lambda f: self._log.failure("A delivery failed.", f))
+
+    def _send(self, payload: Frames, attempt: Attempt) -> None:
+        part, job = attempt.part, attempt.part.job
+        if not attempt.current or attempt.stopping:
+            return
+        attempt.sent = self._clock.monotonic()
+        attempt.agent.route.deliver(
+            Delivery(
+                part.number,
+                attempt.number,
+                job.id,
+                part.index,
+                job.service,
+                job.header,
+                job.run_limit,
+                job.volatile,
+                payload,
+            )
+        )
+
+    def _unreadable(self, failure: Failure, attempt: Attempt) -> None:
+        if attempt.current:
+            self._verdicts.end(
+                attempt.part, Verdict.FAILED, f"Its payload cannot be read: {failure.value}"
+            )
+            self.release(attempt)
+            self._journal.flush()
+
+    def started(self, attempt: Attempt) -> None:
+        """
+        Work on a prefetched attempt began only now.
+        """
+        limit = attempt.part.job.run_limit
+        if limit is not None and attempt.run_until == inf:
+            now = self._clock.monotonic()
+            attempt.run_until = now + limit
+            self.watch(attempt.part, now)
+
+    def release(self, attempt: Attempt) -> None:
+        """
+        An agent has a slot back.
+        """
+        agent = attempt.agent
+        if agent.held.pop(attempt.key, None) is None:
+            return
+        if attempt.stopping:
+            self._stopping.pop(attempt, None)
+        if agent.gone:
+            return
+        for service in agent.services:
+            service.policy.changed(agent)
+        self.offer(agent)
+
+    def lost(self, attempt: Attempt, reason: str) -> None:
+        """
+        An attempt will not be answered any more.  Its slot is released by
+        the caller.
+        """
+        part = attempt.part
+        if not attempt.current:
+            return
+        self._counters["attempts_lost"] += 1
+        if part.cancelling:
+            self._verdicts.end(part, Verdict.CANCELLED, None)
+        elif part.made >= part.job.attempts:
+            self._verdicts.end(part, Verdict.LOST, reason)
+        else:
+            self._queue_again(part, attempt, reason)
+
+    def _queue_again(self, part: Part, attempt: Attempt, reason: str) -> None:
+        part.attempt = None
+        part.state = PartState.QUEUED
+        job = part.job
+        if job.queue_limit is not None:
+            part.queue_until = self._clock.monotonic() + job.queue_limit
+        if not job.volatile:
+            self._journal.append(PartQueued(part.number))
+            self._events.record(
+                "part.lost",
+                job.number,
+                part.number,
+                attempt.number,
+                attempt.agent.name,
+                {"reason": reason},
+            )
+        self.place(part, first=True)
+
+    def stop(self, attempt: Attempt) -> None:
+        """
+        Ask the agent to stop an attempt, until it confirms.
+        """
+        if attempt.stopping:
+            return
+        attempt.stopping = True
+        self._stopping[attempt] = None
+        if attempt.part.job.volatile:
+            self._ask(attempt)
+        else:
+            self._journal.park(self._ask, attempt)
+
+    def _ask(self, attempt: Attempt) -> None:
+        if attempt not in self._stopping or attempt.lingering:
+            return
+        if attempt.sent == inf:
+            # It was never sent, and will not be.
+            self.lost(attempt, "It was never delivered.")
+            self.release(attempt)
+            self._journal.flush()
+        else:
+            attempt.agent.route.cancel(attempt.part.number, attempt.number)
+
+    def ask_again(self) -> None:
+        """
+        Ask for each attempt that was to stop and is not confirmed.
+        """
+        for attempt in list(self._stopping):
+            self._ask(attempt)
+
+    def dequeue(self, part: Part) -> None:
+        """
+        Take a waiting part out of its queue.
+        """
+        service = self._services.need(part.job.service)
+        service.remove(part)
+        self._services.tidy(service)

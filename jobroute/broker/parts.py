@@ -1,0 +1,185 @@
+# -*- test-case-name: tests.broker.test_parts -*-
+"""
+The living objects: jobs, their parts, and the attempts at them.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from jobroute.model import (
+    Frames,
+    JobRecord,
+    PartRecord,
+    PartState,
+    Target,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from jobroute.broker.roster import Agent
+    from jobroute.broker.waits import Wait
+
+
+@define(eq=False)
+class Job:
+    """
+    A job that has not ended.
+
+    @ivar volatile: it is a call: never stored, and gone with the broker.
+    @ivar expires: its deadline on the monotonic clock.
+    @ivar open: how many parts have no verdict.
+    @ivar payload: L{None} if it must be read from the store.
+    @ivar token: under which its call is known.
+    """
+
+    number: int
+    namespace: str
+    id: str
+    client: str
+    service: str
+    target: Target
+    header: bytes
+    priority: int
+    attempts: int
+    queue_limit: float | None
+    run_limit: float | None
+    deadline: float
+    submitted: float
+    expires: float
+    volatile: bool
+    payload: Frames | None
+    digest: bytes = b""
+    token: str = ""
+    parts: list[Part] = field(factory=list)
+    open: int = 0
+    waits: list[Wait] = field(factory=list)
+
+    def record(self) -> JobRecord:
+        """
+        What is kept of it.
+        """
+        return JobRecord(
+            number=self.number,
+            namespace=self.namespace,
+            id=self.id,
+            client=self.client,
+            service=self.service,
+            target=self.target,
+            header=self.header,
+            digest=self.digest,
+            priority=self.priority,
+            attempts=self.attempts,
+            queue_limit=self.queue_limit,
+            run_limit=self.run_limit,
+            deadline=self.deadline,
+            submitted=self.submitted,
+        )
+
+
+@define(eq=False)
+class Part:
+    """
+    One job on one target.
+
+    @ivar made: how many attempts were made.
+    @ivar attempt: the attempt that counts, while one is under way.
+    @ivar partials: how many partial results of the latest attempt came.
+    @ivar queue_until: until when it may wait, on the monotonic clock.
+    @ivar result: the result's frames, while they are in memory.
+    @ivar frames: how many frames the result has.
+    @ivar timer: belongs to L{jobroute.broker.timers}.
+    """
+
+    number: int
+    job: Job
+    index: int
+    names: tuple[str, ...] | None
+    state: PartState = PartState.QUEUED
+    made: int = 0
+    attempt: Attempt | None = None
+    agent: str | None = None
+    partials: int = 0
+    cancelling: bool = False
+    verdict: Verdict | None = None
+    reason: str | None = None
+    ended: float | None = None
+    queue_until: float = inf
+    result: Frames | None = None
+    frames: int = 0
+    timer: int | None = None
+
+    def record(self) -> PartRecord:
+        """
+        What is kept of it.
+        """
+        return PartRecord(
+            number=self.number,
+            job=self.job.number,
+            index=self.index,
+            names=self.names,
+            state=self.state,
+            attempt=self.made,
+            agent=self.agent,
+            incarnation=None if self.attempt is None else self.attempt.agent.incarnation,
+            cancelling=self.cancelling,
+            verdict=self.verdict,
+            reason=self.reason,
+            ended=self.ended,
+            frames=self.frames,
+        )
+
+    def outcome(self) -> dict[str, Any]:
+        """
+        What a client is told of it once it is done.
+        """
+        said: dict[str, Any] = {
+            "index": self.index,
+            "verdict": self.verdict,
+            "agent": self.agent,
+            "attempts": self.made,
+            "frames": self.frames,
+        }
+        if self.reason:
+            said["reason"] = self.reason
+        return said
+
+
+@define(eq=False)
+class Attempt:
+    """
+    One delivery of a part to one agent.
+
+    @ivar renewed: when its agent last said that it holds it; monotonic, as
+        are all.
+    @ivar sent: when it was last sent to the agent.
+    @ivar run_until: until when it may run.
+    @ivar stopping: whether the agent is asked to stop it.
+    @ivar lingering: whether the agent stopped it, but has no slot back yet.
+    """
+
+    part: Part
+    number: int
+    agent: Agent
+    renewed: float
+    sent: float = inf
+    run_until: float = inf
+    stopping: bool = False
+    lingering: bool = False
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """
+        What names it, for ever.
+        """
+        return self.part.number, self.number
+
+    @property
+    def current(self) -> bool:
+        """
+        Whether it is the one that counts.
+        """
+        return self.part.attempt is self

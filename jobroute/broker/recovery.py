@@ -1,0 +1,149 @@
+# -*- test-case-name: tests.broker.test_recovery -*-
+"""
+Going on where an earlier epoch ended.
+
+Parts that waited wait again, in their order.  Parts that were running stay
+with their agent, which is suspect until it is heard; what nobody confirms
+within the grace period is lost like anything an agent was lost with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from attrs import define
+
+from jobroute.broker.agents import Agents
+from jobroute.broker.clients import Clients
+from jobroute.broker.deliveries import Deliveries
+from jobroute.broker.parts import Attempt, Job, Part
+from jobroute.broker.registration import described
+from jobroute.broker.roster import Agent, Roster
+from jobroute.broker.verdicts import Verdicts
+from jobroute.config import Settings
+from jobroute.interfaces import IAgentRoute, IClock, IHeartbeat
+from jobroute.log import Logger
+from jobroute.model import AgentRecord, JobRecord, PartRecord, PartState, Restored
+
+
+@define(eq=False)
+class Recovery:
+    """
+    Rebuilds the living objects from what the store says.
+
+    @ivar route: makes the route of an incarnation, heard or not.
+    """
+
+    _log = Logger()
+
+    _settings: Settings
+    _clock: IClock
+    _roster: Roster
+    _heartbeat: IHeartbeat
+    _clients: Clients
+    _agents: Agents
+    _deliveries: Deliveries
+    _verdicts: Verdicts
+    _route: Callable[[str], IAgentRoute]
+
+    def restore(self, restored: Restored) -> None:
+        """
+        Put everything in its place.
+        """
+        self._roster.restore(restored.agents)
+        for record in restored.agents:
+            if record.living:
+                self._agent(record)
+        jobs = {record.number: self._job(record) for record in restored.jobs}
+        for part in restored.parts:
+            self._part(part, jobs[part.job])
+        for job in jobs.values():
+            job.parts.sort(key=lambda part: part.index)
+        if restored.jobs or len(self._roster):
+            self._log.info(
+                "Epoch {epoch} goes on with {jobs} jobs and {agents} agents.",
+                epoch=restored.epoch,
+                jobs=len(jobs),
+                agents=len(self._roster),
+            )
+
+    def _agent(self, record: AgentRecord) -> None:
+        try:
+            announcement = described(record.description)
+        except msgspec.DecodeError:
+            self._log.error("The record of agent {agent} cannot be read.", agent=record.name)
+            return
+        route = self._route(record.incarnation)
+        agent = Agent(record.name, record.number, announcement, route, suspect=True)
+        route.agent = agent
+        self._agents.enter(agent)
+        self._roster.enter(agent, record)
+        self._heartbeat.add(agent, self._clock.monotonic(), self._settings.grace)
+
+    def _job(self, record: JobRecord) -> Job:
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        job = Job(
+            record.number,
+            record.namespace,
+            record.id,
+            record.client,
+            record.service,
+            record.target,
+            record.header,
+            record.priority,
+            record.attempts,
+            record.queue_limit,
+            record.run_limit,
+            record.deadline,
+            record.submitted,
+            now + record.deadline - wall,
+            False,
+            None,
+            record.digest,
+        )
+        self._verdicts.jobs[job.namespace, job.id] = job
+        self._clients.job(job.client)
+        return job
+
+    def _part(self, record: PartRecord, job: Job) -> None:
+        now = self._clock.monotonic()
+        part = Part(
+            record.number,
+            job,
+            record.index,
+            record.names,
+            record.state,
+            record.attempt,
+            agent=record.agent,
+            partials=record.partials,
+            cancelling=record.cancelling,
+            verdict=record.verdict,
+            reason=record.reason,
+            ended=record.ended,
+            frames=record.frames,
+        )
+        job.parts.append(part)
+        if part.state is PartState.DONE:
+            return
+        job.open += 1
+        if part.state is PartState.QUEUED:
+            if job.queue_limit is not None:
+                age = self._clock.wall() - job.submitted
+                part.queue_until = now + job.queue_limit - age
+            self._deliveries.enqueue(part)
+            return
+        agent = self._roster.get(record.agent or "")
+        if agent is None or agent.incarnation != record.incarnation:
+            # Cannot be: an agent leaves in the same transaction as its parts.
+            self._log.error("Part {part} has no agent; it waits again.", part=part.number)
+            part.state = PartState.QUEUED
+            self._deliveries.enqueue(part)
+            return
+        attempt = part.attempt = Attempt(part, record.attempt, agent, now, sent=now)
+        if job.run_limit is not None:
+            attempt.run_until = now + job.run_limit
+        agent.held[attempt.key] = attempt
+        self._deliveries.watch(part, now)
+        if part.cancelling:
+            self._deliveries.stop(attempt)

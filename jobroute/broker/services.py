@@ -1,0 +1,221 @@
+# -*- test-case-name: tests.broker.test_services -*-
+"""
+Services and their queues: a line for all agents, and one for each set of
+names that parts wait for, so that a busy name blocks nobody else.
+
+Within a line the highest priority goes first; within a priority clients take
+turns, so that a greedy one blocks nobody else; within a client's, the oldest.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from jobroute.broker.parts import Part
+from jobroute.interfaces import IPolicy
+
+if TYPE_CHECKING:
+    from jobroute.broker.roster import Agent
+
+_Names = tuple[str, ...] | None
+_Turns = OrderedDict[str, OrderedDict[Part, None]]
+
+
+@define(eq=False)
+class Line:
+    """
+    Parts that wait for the same agents.
+    """
+
+    names: _Names
+    size: int = field(default=0, init=False)
+    _levels: dict[int, _Turns] = field(factory=dict, init=False)
+    _order: list[int] = field(factory=list, init=False)
+
+    def push(self, part: Part, first: bool = False) -> None:
+        """
+        Let a part wait, as the client's last or first.
+        """
+        level = -part.job.priority
+        turns = self._levels.get(level)
+        if turns is None:
+            turns = self._levels[level] = OrderedDict()
+            insort(self._order, level)
+        own = turns.get(part.job.client)
+        if own is None:
+            own = turns[part.job.client] = OrderedDict()
+        own[part] = None
+        if first:
+            own.move_to_end(part, last=False)
+        self.size += 1
+
+    def head(self) -> Part:
+        """
+        The part whose turn it is.
+        """
+        turns = self._levels[self._order[0]]
+        return next(iter(next(iter(turns.values()))))
+
+    def pop(self) -> Part:
+        """
+        Take out the part whose turn it is; the next is another client's.
+        """
+        turns = self._levels[self._order[0]]
+        client, own = next(iter(turns.items()))
+        part, _ = own.popitem(last=False)
+        if own:
+            turns.move_to_end(client)
+        self._shrink(-self._order[0], client, own)
+        return part
+
+    def remove(self, part: Part) -> None:
+        """
+        Take out any part.
+        """
+        client = part.job.client
+        own = self._levels[-part.job.priority][client]
+        del own[part]
+        self._shrink(part.job.priority, client, own)
+
+    def _shrink(self, priority: int, client: str, own: OrderedDict[Part, None]) -> None:
+        self.size -= 1
+        if own:
+            return
+        turns = self._levels[-priority]
+        del turns[client]
+        if not turns:
+            del self._levels[-priority]
+            self._order.remove(-priority)
+
+    def __iter__(self) -> Iterator[Part]:
+        for level in self._order:
+            for own in self._levels[level].values():
+                yield from own
+
+
+@define(eq=False)
+class Service:
+    """
+    A name under which agents offer work.
+
+    @ivar agents: those that offer it, suspects included.
+    @ivar queued: how many parts wait, in all lines.
+    """
+
+    name: str
+    policy: IPolicy
+    agents: dict[str, Agent] = field(factory=dict, init=False)
+    queued: int = field(default=0, init=False)
+    _lines: dict[_Names, Line] = field(factory=dict, init=False)
+    _by_name: dict[str, dict[_Names, Line]] = field(factory=dict, init=False)
+
+    def push(self, part: Part, first: bool = False) -> None:
+        """
+        Let a part wait in its line.
+        """
+        line = self._lines.get(part.names)
+        if line is None:
+            line = self._lines[part.names] = Line(part.names)
+            for name in part.names or ():
+                self._by_name.setdefault(name, {})[part.names] = line
+        line.push(part, first)
+        self.queued += 1
+
+    def remove(self, part: Part) -> None:
+        """
+        Take a waiting part out.
+        """
+        line = self._lines[part.names]
+        line.remove(part)
+        self._shrink(line)
+
+    def waiting(self, names: _Names) -> int:
+        """
+        How many parts wait for just these agents.
+        """
+        line = self._lines.get(names)
+        return 0 if line is None else line.size
+
+    def best(self, name: str) -> Part | None:
+        """
+        The part that an agent of this name would be given next: the highest
+        priority of its lines, and the oldest of those.
+        """
+        best: Part | None = None
+        common = self._lines.get(None)
+        if common is not None:
+            best = common.head()
+        for line in self._by_name.get(name, {}).values():
+            part = line.head()
+            if best is None or (-part.job.priority, part.number) < (
+                -best.job.priority,
+                best.number,
+            ):
+                best = part
+        return best
+
+    def pop(self, part: Part) -> None:
+        """
+        Take out a part that L{best} returned.
+        """
+        line = self._lines[part.names]
+        line.pop()
+        self._shrink(line)
+
+    def _shrink(self, line: Line) -> None:
+        self.queued -= 1
+        if line.size:
+            return
+        del self._lines[line.names]
+        for name in line.names or ():
+            lines = self._by_name[name]
+            del lines[line.names]
+            if not lines:
+                del self._by_name[name]
+
+    def __iter__(self) -> Iterator[Part]:
+        for line in self._lines.values():
+            yield from line
+
+
+@define(eq=False)
+class Services:
+    """
+    All services that somebody offers or waits for.
+    """
+
+    _policy: Callable[[], IPolicy]
+    _services: dict[str, Service] = field(factory=dict, init=False)
+
+    def get(self, name: str) -> Service | None:
+        """
+        The service of a name, if anybody offers it or waits for it.
+        """
+        return self._services.get(name)
+
+    def need(self, name: str) -> Service:
+        """
+        The service of a name.
+        """
+        service = self._services.get(name)
+        if service is None:
+            service = self._services[name] = Service(name, self._policy())
+        return service
+
+    def tidy(self, service: Service) -> None:
+        """
+        Forget a service that nobody offers and nobody waits for.
+        """
+        if not service.queued and not service.agents:
+            self._services.pop(service.name, None)
+
+    def __len__(self) -> int:
+        return len(self._services)
+
+    def __iter__(self) -> Iterator[Service]:
+        return iter(self._services.values())

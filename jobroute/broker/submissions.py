@@ -1,0 +1,151 @@
+# -*- test-case-name: tests.broker.test_submissions -*-
+"""
+The same id is the same job, in memory or long on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from attrs import define, field
+from twisted.python.failure import Failure
+
+from jobroute.broker.admission import digest
+from jobroute.broker.journal import Journal
+from jobroute.broker.parts import Job
+from jobroute.errors import JobConflict, JobrouteError
+from jobroute.interfaces import IDispatcher, IStorage
+from jobroute.model import JobRecord, JobRequest, PartState
+
+Answer = dict[str, Any] | JobrouteError
+_Key = tuple[str, str]
+
+
+@define(eq=False)
+class Submissions:
+    """
+    Looks an id up in the store before it accepts a job under it.  While that
+    goes on, the id is claimed, and whoever submits it too waits in line.
+    """
+
+    _dispatcher: IDispatcher
+    _storage: IStorage
+    _journal: Journal
+    _counters: dict[str, int]
+    _claims: dict[_Key, list[tuple[JobRequest, Callable[[Answer], None]]]] = field(
+        factory=dict, init=False
+    )
+
+    def submit(self, requests: Sequence[JobRequest], done: Callable[[list[Answer]], None]) -> None:
+        """
+        Submit jobs, each by itself.
+
+        @param done: called with the answers, in order, when all that were
+            accepted are on disk.
+        """
+        answers: list[Answer | None] = [None] * len(requests)
+        missing = len(requests)
+
+        def answer(index: int, said: Answer) -> None:
+            nonlocal missing
+            answers[index] = said
+            missing -= 1
+            if not missing:
+                done(answers)  # type: ignore[arg-type]
+
+        unknown: dict[str, list[str]] = {}
+        for index, request in enumerate(requests):
+            tell = partial(answer, index)
+            if request.id is None:
+                self._accept(request, b"", tell)
+                continue
+            key = (request.namespace, request.id)
+            job = self._dispatcher.find(*key)
+            if key in self._claims:
+                self._claims[key].append((request, tell))
+            elif job is not None:
+                self._again(request, job, tell)
+            else:
+                self._claims[key] = [(request, tell)]
+                unknown.setdefault(request.namespace, []).append(request.id)
+        for namespace, ids in unknown.items():
+            found = self._storage.find(namespace, ids)
+            found.addCallbacks(
+                self._found, self._unread, (namespace, ids), {}, (namespace, ids), {}
+            )
+
+    def _accept(self, request: JobRequest, digest: bytes, tell: Callable[[Answer], None]) -> None:
+        try:
+            self._dispatcher.submit(request, digest, lambda job: tell(_said(job, existing=False)))
+        except JobrouteError as e:
+            tell(e)
+
+    def _found(self, found: dict[str, JobRecord], namespace: str, ids: list[str]) -> None:
+        for id in ids:
+            for request, tell in self._claims.pop((namespace, id)):
+                job = self._dispatcher.find(namespace, id)
+                if job is not None:
+                    self._again(request, job, tell)
+                elif id in found:
+                    self._stored(request, found[id], tell)
+                else:
+                    self._accept(request, digest(request), tell)
+
+    def _unread(self, failure: Failure, namespace: str, ids: list[str]) -> None:
+        error = failure.value
+        if not isinstance(error, JobrouteError):
+            error = JobrouteError(f"The store could not be read: {error}")
+        for id in ids:
+            for _, tell in self._claims.pop((namespace, id)):
+                tell(error)
+
+    def _again(self, request: JobRequest, job: Job, tell: Callable[[Answer], None]) -> None:
+        if digest(request) != job.digest:
+            tell(_conflict(request))
+            return
+        self._counters["jobs_existing"] += 1
+        # The first submission may still be on its way to the disk.
+        self._journal.park(lambda: tell(_said(job, existing=True)))
+
+    def _stored(
+        self, request: JobRequest, record: JobRecord, tell: Callable[[Answer], None]
+    ) -> None:
+        if digest(request) != record.digest:
+            tell(_conflict(request))
+            return
+        self._counters["jobs_existing"] += 1
+        said = {"job": record.id, "number": record.number, "existing": True, "state": "done"}
+        parts = self._storage.parts(record.number)
+        parts.addCallback(lambda found: tell({**said, "parts": len(found)}))
+        parts.addErrback(lambda f: tell(JobrouteError(str(f.value))))
+
+
+def _conflict(request: JobRequest) -> JobConflict:
+    return JobConflict(
+        f"There is another job {request.id} in namespace {request.namespace}; choose another id."
+    )
+
+
+def _said(job: Job, existing: bool) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "job": job.id,
+        "number": job.number,
+        "parts": len(job.parts),
+        "existing": existing,
+    }
+    if existing:
+        said["state"] = state(job)
+    return said
+
+
+def state(job: Job) -> str:
+    """
+    Where a job as a whole is: C{queued}, C{running} or C{done}.
+    """
+    if not job.open:
+        return "done"
+    if any(part.state is not PartState.QUEUED for part in job.parts):
+        return "running"
+    return "queued"

@@ -1,0 +1,91 @@
+# -*- test-case-name: tests.broker.test_timers -*-
+"""
+Many timers of which few ever come due.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import Protocol
+
+from attrs import define, field
+
+#: Seconds of one slot of time; timers come due late by at most that, or by
+#: a second when they were set over a minute ahead.
+RESOLUTION = 0.05
+
+_SECOND = round(1 / RESOLUTION)
+_MINUTE = 60 * _SECOND
+
+
+class Timed(Protocol):
+    """
+    What can have a timer.
+
+    @ivar timer: the broker's own: in which slot, or L{None}.
+    """
+
+    timer: int | None
+
+
+@define(eq=False)
+class Timers:
+    """
+    Sets, moves and clears a timer in constant time, and forgets cleared
+    ones at once: a call that was answered must not leave anything behind
+    until its deadline, a day later.
+    """
+
+    _slots: dict[int, dict[Timed, None]] = field(factory=dict, init=False)
+    _heap: list[int] = field(factory=list, init=False)
+    _known: set[int] = field(factory=set, init=False)
+
+    def set(self, item: Timed, when: float, now: float) -> None:
+        """
+        Let C{item} come due at C{when}, and at no other time.
+        """
+        slot = int(when / RESOLUTION) + 1
+        if slot - now / RESOLUTION > _MINUTE:
+            # Far ones are kept by the second, so that there are few slots.
+            slot += -slot % _SECOND
+        if item.timer == slot:
+            return
+        self.clear(item)
+        item.timer = slot
+        items = self._slots.get(slot)
+        if items is None:
+            items = self._slots[slot] = {}
+            if slot not in self._known:
+                self._known.add(slot)
+                heappush(self._heap, slot)
+        items[item] = None
+
+    def clear(self, item: Timed) -> None:
+        """
+        Let C{item} not come due.
+        """
+        slot = item.timer
+        if slot is None:
+            return
+        item.timer = None
+        items = self._slots[slot]
+        del items[item]
+        if not items:
+            del self._slots[slot]
+
+    def due(self, now: float) -> list[Timed]:
+        """
+        Take out what is due, the earliest first.
+        """
+        found: list[Timed] = []
+        current = int(now / RESOLUTION)
+        while self._heap and self._heap[0] <= current:
+            slot = heappop(self._heap)
+            self._known.discard(slot)
+            for item in self._slots.pop(slot, ()):
+                item.timer = None
+                found.append(item)
+        return found
+
+    def __len__(self) -> int:
+        return sum(map(len, self._slots.values()))

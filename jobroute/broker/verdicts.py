@@ -1,0 +1,147 @@
+# -*- test-case-name: tests.broker.test_verdicts -*-
+"""
+Verdicts, and telling them to those who wait.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, field
+
+from jobroute.broker.clients import Clients
+from jobroute.broker.events import Events
+from jobroute.broker.gathering import gather, gather_stored
+from jobroute.broker.journal import Journal
+from jobroute.broker.parts import Job, Part
+from jobroute.broker.payloads import Payloads
+from jobroute.broker.timers import Timers
+from jobroute.broker.waits import Calls, Wait
+from jobroute.config import Limits
+from jobroute.interfaces import IClock, IReplyTo, IStorage
+from jobroute.log import Logger
+from jobroute.model import Frames, JobEnded, PartEnded, PartState, Verdict
+
+
+@define(eq=False)
+class Verdicts:
+    """
+    @ivar jobs: the stored jobs that have not ended, by namespace and id.
+    @ivar calls: those that can be found by their token.
+    @ivar open_calls: how many calls are under way.
+    """
+
+    _log = Logger()
+
+    _limits: Limits
+    _clock: IClock
+    _storage: IStorage
+    _journal: Journal
+    _events: Events
+    _timers: Timers
+    clients: Clients
+    _counters: dict[str, int]
+    payloads: Payloads
+    calls: Calls = field(factory=Calls, init=False)
+    jobs: dict[tuple[str, str], Job] = field(factory=dict, init=False)
+    open_calls: int = field(default=0, init=False)
+
+    def wait(
+        self,
+        job: Job,
+        reply_to: IReplyTo,
+        client: str,
+        stream: tuple[str, ...],
+        timeout: float | None,
+    ) -> Wait:
+        """
+        See L{IDispatcher.wait}.
+        """
+        self.clients.wait(client)
+        wait = Wait(job, reply_to, client, stream)
+        job.waits.append(wait)
+        if timeout is not None:
+            now = self._clock.monotonic()
+            self._timers.set(wait, now + timeout, now)
+        if "partial" in stream and not job.volatile:
+            self._replay(wait)
+        return wait
+
+    def _replay(self, wait: Wait) -> None:
+        for part in wait.job.parts:
+            if part.partials and part.attempt is not None:
+                stored = self._storage.partials(part.number, part.made, 0, part.partials)
+                wait.replay(part, stored)
+
+    def end(self, part: Part, verdict: Verdict, reason: str | None, frames: Frames = ()) -> None:
+        """
+        Give a part its verdict.
+        """
+        job = part.job
+        part.attempt = None
+        part.state = PartState.DONE
+        part.verdict = verdict
+        part.reason = reason
+        part.result = frames
+        part.frames = len(frames)
+        self._timers.clear(part)
+        job.open -= 1
+        self._counters["verdicts_" + verdict.value] += 1
+        if job.volatile:
+            self._part_over(part)
+            if not job.open:
+                self._job_over(job)
+            return
+        part.ended = self._clock.wall()
+        self._journal.append(
+            PartEnded(part.number, verdict, reason, part.agent, part.ended, frames)
+        )
+        self._events.record(
+            "part.ended",
+            job.number,
+            part.number,
+            part.made,
+            part.agent,
+            {"verdict": verdict.value, **({"reason": reason} if reason else {})},
+        )
+        self._journal.park(self._part_over, part)
+        if not job.open:
+            self._journal.append(JobEnded(job.number, part.ended))
+            self._journal.park(self._job_over, job)
+
+    def _part_over(self, part: Part) -> None:
+        for wait in part.job.waits:
+            if wait.stream:
+                wait.part(part, part.result or ())
+        if len(part.job.parts) > 1 and not part.job.volatile:
+            # Its place is the disk; a job for thousands has thousands.
+            part.result = None
+
+    def _job_over(self, job: Job) -> None:
+        self.clients.job_over(job.client)
+        if job.volatile:
+            self.open_calls -= 1
+        else:
+            del self.jobs[job.namespace, job.id]
+            self.payloads.drop(job)
+        if job.volatile or len(job.parts) == 1:
+            outcome, frames = gather(job, self._limits)
+            if job.token:
+                self.calls.done(job, outcome, frames, self._clock.monotonic())
+            self._tell(job, outcome, frames)
+        elif job.waits:
+            records = [part.record() for part in job.parts]
+            found = gather_stored(job.id, job.number, records, self._storage, self._limits)
+            found.addCallback(lambda gathered: self._tell(job, *gathered))
+            found.addErrback(lambda f: self._log.failure("An outcome was not told.", f))
+
+    def _tell(self, job: Job, outcome: dict[str, Any], frames: Frames) -> None:
+        for wait in job.waits:
+            self.forget(wait)
+            wait.done(outcome, frames)
+        job.waits = []
+
+    def forget(self, wait: Wait) -> None:
+        self._timers.clear(wait)
+        if wait.counted:
+            self.clients.wait_over(wait.client)

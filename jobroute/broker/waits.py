@@ -1,0 +1,188 @@
+# -*- test-case-name: tests.broker.test_waits -*-
+"""
+Who waits for a job, and what they are told.
+
+A wait is found again by the secret token of its call, or by the job's id;
+never by where an earlier question came from.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from jobroute.broker.parts import Job, Part
+from jobroute.errors import JobrouteError
+from jobroute.interfaces import AnswerKind, IReplyTo
+from jobroute.model import Frames
+
+#: What a wait may have streamed.
+STREAMS = ("progress", "partial", "part")
+
+
+@define(eq=False)
+class Wait:
+    """
+    One client that waits for one job.
+
+    @ivar stream: which of L{STREAMS} it asked for.
+    @ivar counted: whether it counts against the client's limit; that of a
+        call does not, its job does.
+    @ivar timer: belongs to L{jobroute.broker.timers}.
+    """
+
+    job: Job
+    reply_to: IReplyTo
+    client: str
+    stream: tuple[str, ...] = ()
+    counted: bool = True
+    timer: int | None = None
+    _told: dict[tuple[int, int], int] = field(factory=dict, init=False)
+    _replays: int = field(default=0, init=False)
+    _held: list[tuple[AnswerKind, Any, Frames]] = field(factory=list, init=False)
+
+    def progress(self, part: Part, value: Any) -> None:
+        """
+        An agent reports progress.
+        """
+        if "progress" in self.stream:
+            self._answer(AnswerKind.PROGRESS, {**_about(part), "value": value})
+
+    def partial(self, part: Part, sequence: int, frames: Frames) -> None:
+        """
+        A partial result came.
+        """
+        if "partial" in self.stream:
+            self._answer(AnswerKind.PARTIAL, {**_about(part), "sequence": sequence}, frames)
+
+    def part(self, part: Part, frames: Frames) -> None:
+        """
+        A part is done.
+        """
+        if "part" in self.stream:
+            self._answer(AnswerKind.PART, part.outcome(), frames)
+
+    def done(self, outcome: dict[str, Any], frames: Frames) -> None:
+        """
+        The job is done.
+        """
+        self._answer(AnswerKind.RESULT, outcome, frames)
+
+    def failed(self, error: JobrouteError) -> None:
+        """
+        There is nothing to wait for any more.
+        """
+        self._answer(AnswerKind.ERROR, error)
+
+    def replay(self, part: Part, stored: Deferred[list[tuple[int, Frames]]]) -> None:
+        """
+        Tell the partial results that are stored of the running attempt
+        before whatever comes meanwhile.
+        """
+        self._replays += 1
+        about, upto = _about(part), part.partials
+        stored.addBoth(self._replayed, about, upto)
+
+    def _replayed(
+        self, found: list[tuple[int, Frames]] | Failure, about: dict[str, Any], upto: int
+    ) -> None:
+        # Those that cannot be read are missing from the stream; the numbers show it.
+        for sequence, frames in () if isinstance(found, Failure) else found:
+            if sequence <= upto:
+                self._tell(AnswerKind.PARTIAL, {**about, "sequence": sequence}, frames)
+        self._replays -= 1
+        if not self._replays:
+            held, self._held = self._held, []
+            for kind, value, payload in held:
+                self._tell(kind, value, payload)
+
+    def _answer(self, kind: AnswerKind, value: Any, payload: Frames = ()) -> None:
+        if self._replays:
+            self._held.append((kind, value, payload))
+        else:
+            self._tell(kind, value, payload)
+
+    def _tell(self, kind: AnswerKind, value: Any, payload: Frames) -> None:
+        if kind is AnswerKind.PARTIAL:
+            # What is stored while it is read comes twice.
+            of, sequence = (value["index"], value["attempt"]), value["sequence"]
+            if sequence <= self._told.get(of, 0):
+                return
+            self._told[of] = sequence
+        self.reply_to.answer(kind, value, payload)
+
+
+def _about(part: Part) -> dict[str, Any]:
+    return {"job": part.job.id, "index": part.index, "attempt": part.made}
+
+
+@define(eq=False)
+class _Answered:
+    outcome: dict[str, Any]
+    frames: Frames
+    size: int
+    until: float
+
+
+@define(eq=False)
+class Calls:
+    """
+    The calls that have a token: those under way, and for a while those that
+    were answered, since an answer may have met a broken connection.
+
+    @ivar keep: for how many seconds an answer can be had again.
+    """
+
+    keep: float = 60.0
+    most: int = 10_000
+    most_bytes: int = 16 * 1024 * 1024
+    _open: dict[str, Job] = field(factory=dict, init=False)
+    _answered: OrderedDict[str, _Answered] = field(factory=OrderedDict, init=False)
+    _size: int = field(default=0, init=False)
+
+    def add(self, job: Job) -> None:
+        """
+        A call with a token is under way.
+        """
+        self._open[job.token] = job
+
+    def find(self, token: str) -> Job | None:
+        """
+        The call under way with this token.
+        """
+        return self._open.get(token)
+
+    def answer(self, token: str) -> tuple[dict[str, Any], Frames] | None:
+        """
+        What the call with this token was answered, if it is still known.
+        """
+        answered = self._answered.get(token)
+        return None if answered is None else (answered.outcome, answered.frames)
+
+    def done(self, job: Job, outcome: dict[str, Any], frames: Frames, now: float) -> None:
+        """
+        A call was answered.
+        """
+        self._open.pop(job.token, None)
+        size = sum(map(len, frames))
+        if size > self.most_bytes:
+            return
+        self._answered[job.token] = _Answered(outcome, frames, size, now + self.keep)
+        self._size += size
+        while self._size > self.most_bytes or len(self._answered) > self.most:
+            self._drop()
+
+    def purge(self, now: float) -> None:
+        """
+        Forget answers that nobody asked for again.
+        """
+        while self._answered and next(iter(self._answered.values())).until <= now:
+            self._drop()
+
+    def _drop(self) -> None:
+        _, answered = self._answered.popitem(last=False)
+        self._size -= answered.size

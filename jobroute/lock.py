@@ -1,0 +1,98 @@
+# -*- test-case-name: tests.test_lock -*-
+"""
+One broker a data directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from attrs import define, field
+
+from jobroute.errors import BrokerAlreadyRunning, ConfigurationError
+
+LOCK = "broker.lock"
+
+
+@define(eq=False)
+class DataDirectory:
+    """
+    The private directory of a broker, locked while it lives.
+
+    The lock is the kernel's, so that it ends with its process however that
+    ends; the pid in the file is for people, and a stale one means nothing.
+    """
+
+    path: str
+    _file: int | None = field(default=None, init=False)
+
+    def acquire(self) -> None:
+        """
+        Make the directory if it is not there, and lock it.
+
+        @raise ConfigurationError: if it cannot be used; the sentence says
+            why.
+        @raise BrokerAlreadyRunning: if another broker has it.
+        """
+        if self._file is not None:
+            return
+        try:
+            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            status = os.stat(self.path)
+        except OSError as e:
+            raise ConfigurationError(
+                f"data_dir: {self.path} cannot be made or used: {e.strerror}."
+            ) from e
+        if status.st_uid not in (os.geteuid(), 0) or not os.access(self.path, os.W_OK | os.X_OK):
+            raise ConfigurationError(
+                f"data_dir: {self.path} belongs to user {status.st_uid} or cannot be written to; "
+                "choose a directory of your own."
+            )
+        try:
+            file = os.open(
+                os.path.join(self.path, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+        except OSError as e:
+            raise ConfigurationError(
+                f"data_dir: the lock file in {self.path} cannot be opened: {e.strerror}."
+            ) from e
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            text = os.pread(file, 32, 0).decode("ascii", "replace").strip()
+            os.close(file)
+            pid = int(text) if text.isdecimal() else 0
+            raise BrokerAlreadyRunning(
+                f"A broker runs with the data directory {self.path} already: process {pid}.", pid
+            ) from None
+        self._file = file
+        self.adopt(os.path.join(self.path, LOCK))
+        self.sign(os.getpid())
+
+    def adopt(self, path: str) -> None:
+        """
+        Give a file that was made with more privileges than the directory's
+        owner has to that owner.
+        """
+        if os.geteuid() == 0 and os.path.dirname(path) == self.path:
+            owner = os.stat(self.path)
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+    def sign(self, pid: int) -> None:
+        """
+        Write whose lock it is.
+        """
+        assert self._file is not None
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{pid}\n".encode("ascii"), 0)
+
+    def release(self) -> None:
+        """
+        Let another broker have it.  The file stays: removing it would let
+        two brokers lock two files of one name.
+        """
+        if self._file is not None:
+            os.ftruncate(self._file, 0)
+            os.close(self._file)
+            self._file = None

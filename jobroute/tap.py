@@ -1,0 +1,141 @@
+# -*- test-case-name: tests.test_tap -*-
+"""
+C{twistd jobroute} and C{twist jobroute}: options in, service out.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.interfaces import IReactorCore
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from jobroute import __version__, log
+from jobroute.config import SOCKETS, Settings, load, read_file
+from jobroute.errors import ConfigurationError, JobrouteError
+from jobroute.service import BrokerService
+from jobroute.storage import storage_named
+
+
+class Options(usage.Options):
+    """
+    Of a broker.  Command line wins over file over default.
+    """
+
+    synopsis = "[options]"
+    longdesc = "Route jobs from clients to agents over ZeroMQ."
+
+    optParameters = [  # noqa: RUF012
+        ["config", "c", None, "Read settings from this TOML file."],
+        ["data-dir", "d", None, "Keep the store, the lock and the ipc:// sockets here."],
+        *(
+            [name, None, None, f"URL of the {name} socket (default: ipc:// in the data directory)."]
+            for name in SOCKETS
+            if name != "heartbeat"
+        ),
+        ["heartbeat", None, None, "URL of the heartbeat socket, or 'none'."],
+        ["tcp", None, None, "HOST[:PORT]: all sockets on consecutive ports from 7780 or PORT."],
+        ["storage", "s", None, "sqlite, memory, or one that is installed (default: sqlite)."],
+        ["io-threads", None, None, "Threads of libzmq (default: 1).", int],
+        ["log-level", None, None, "debug, info, warn, error or critical (default: info)."],
+    ]
+    optFlags = [  # noqa: RUF012
+        ["insecure", None, "Allow sockets that other machines can reach."],
+        ["check", None, "Check the settings, say whether they are good, and exit."],
+    ]
+    compData = usage.Completions(
+        optActions={
+            "config": usage.CompleteFiles("*.toml"),
+            "data-dir": usage.CompleteDirs(),
+            "storage": usage.CompleteList(["sqlite", "memory"]),
+            "log-level": usage.CompleteList(["debug", "info", "warn", "error", "critical"]),
+        }
+    )
+
+    settings: Settings
+
+    def opt_version(self) -> None:
+        """
+        Print the version of jobroute and exit.
+        """
+        print(f"jobroute {__version__}")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """
+        Check everything that can be checked before the start.
+        """
+        given = {
+            key.replace("-", "_"): value
+            for key, value in self.items()
+            if key not in ("config", "check") and value not in (None, 0)
+        }
+        if "insecure" in given:
+            given["insecure"] = True
+        try:
+            file = read_file(self["config"]) if self["config"] else None
+            self.settings = load(given, file)
+            if self["check"]:
+                storage_named(self.settings.storage, self.settings, _NoReactor(), None)  # type: ignore[arg-type]
+        except ConfigurationError as e:
+            raise usage.UsageError(str(e)) from e
+        if self["check"]:
+            print("The settings are good.")
+            sys.exit(0)
+
+
+class _NoReactor:
+    """
+    Stands for the reactor while settings are checked: nothing is started.
+    """
+
+
+class BrokerProcess(BrokerService):
+    """
+    A broker that is a process of its own: when it cannot start, or has to
+    end, so does the process, with a sentence and a status that is not 0.
+    """
+
+    def startService(self) -> None:
+        """
+        Start, and let a second signal stop at once.
+        """
+        super().startService()
+        reactor: IReactorCore = self._reactor
+        reactor.addSystemEventTrigger("before", "shutdown", self._hurry_on_signal)
+
+    def _hurry_on_signal(self) -> None:
+        def now(number: int, frame: Any) -> None:
+            self._reactor.callFromThread(self.stopNow)
+
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, now)
+
+    def ended(self, failure: Failure) -> None:
+        """
+        End the process.
+        """
+        reason = failure.value
+        if isinstance(reason, JobrouteError):
+            sys.stderr.write(f"jobroute: {reason}\n")
+            sys.stderr.flush()
+        if not self._reactor.running:
+            raise SystemExit(1)
+        # Last of all, after twistd has removed its pid file.
+        atexit.register(os._exit, 1)
+        self._reactor.stop()
+
+
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """
+    Make the service that C{twistd} and C{twist} run.
+    """
+    log.set_level(options.settings.log_level)
+    service: IService = BrokerProcess(options.settings, reactor)
+    return service
