@@ -6,6 +6,7 @@ The addresses of sockets, as ZeroMQ writes them.
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address
 
 from attrs import frozen
 
@@ -43,6 +44,23 @@ class Address:
         return self.rest if self.scheme == "ipc" and not self.rest.startswith("@") else None
 
     @property
+    def ipv6(self) -> bool:
+        """
+        Whether libzmq shall use IPv6 (and IPv4 with it).
+
+        Not where the host is IPv4 anyway, since it would be written as
+        C{::ffff:127.0.0.1}; and not for C{localhost}, for which libzmq would
+        take C{::1} alone, where neither a broker on 127.0.0.1 nor a peer
+        without IPv6 is found.
+        """
+        if self.scheme != "tcp" or self.host == "localhost":
+            return False
+        try:
+            return ip_address(self.host).version == 6
+        except ValueError:
+            return True
+
+    @property
     def too_long(self) -> str | None:
         """
         What is wrong with the length of an C{ipc} path, L{None} if nothing.
@@ -77,6 +95,15 @@ def parse(url: str) -> Address:
     if number and int(text) > 65535:
         raise BadEndpoint(f"The address {url} has a port over 65535; choose a smaller one.")
     return Address(url, scheme, rest, host, int(text) or None if number else None)
+
+
+def readable(url: str) -> str:
+    """
+    An address as libzmq gives it back, with IPv4 written as such.
+    """
+    scheme, separator, rest = url.partition("://[::ffff:")
+    host, bracket, port = rest.partition("]")
+    return f"{scheme}://{host}{port}" if separator and bracket and "." in host else url
 
 
 def parse_remote(url: str) -> Address:

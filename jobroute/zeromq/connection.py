@@ -120,6 +120,7 @@ class Connection(ZmqConnection):  # type: ignore[misc]
         self._clock = factory.clock
         self._budget = options.budget
         self._open = False
+        self._receives = kind not in (SocketKind.PUSH, SocketKind.PUB)
         self._touched = False
         self._again: IDelayedCall | None = None
         # The constructor reads, but there is no endpoint and _open is false.
@@ -285,6 +286,10 @@ class Connection(ZmqConnection):  # type: ignore[misc]
         Read messages until there are none, or the budget is used up.
         """
         if not self._open or self.protocol is None:
+            return
+        if not self._receives:
+            # Peers come and go, and that is all there is to read.
+            self._get(_EVENTS)
             return
         turn = self._turn
         outermost = not turn.reading

@@ -34,7 +34,7 @@ from jobroute.interfaces import (
     SocketOptions,
 )
 from jobroute.zeromq import ipc
-from jobroute.zeromq.addresses import Address, parse, parse_remote
+from jobroute.zeromq.addresses import Address, parse, parse_remote, readable
 from jobroute.zeromq.connection import Connection, Extra, Factory
 
 _IN_USE = "somebody listens there already; stop that one or choose another address"
@@ -77,7 +77,7 @@ class Port:
 
     _network: TxNetwork
     _connection: Connection
-    _host: str
+    _bound: str
     _path: str | None
     _mark: ipc.FileMark | None
 
@@ -85,7 +85,7 @@ class Port:
         """
         The address where it can be reached, wildcards resolved.
         """
-        return self._host
+        return readable(self._bound)
 
     def resumeReading(self) -> None:
         """
@@ -120,13 +120,13 @@ class Port:
         socket = self._connection.socket
         try:
             with closing(socket.get_monitor_socket(zmq.EVENT_CLOSED)) as monitor:
-                socket.unbind(self._host)
-                if not self._host.startswith("inproc:"):
+                socket.unbind(self._bound)
+                if not self._bound.startswith("inproc:"):
                     monitor.poll(_PATIENCE)
                 socket.disable_monitor()
         except zmq.ZMQError:
             # Closing the socket gives it back as well, a little later.
-            self._log.failure("{host} was not unbound.", host=self._host)
+            self._log.failure("{host} was not unbound.", host=self._bound)
 
 
 @implementer(IMessageEndpoint)
@@ -190,8 +190,10 @@ class Endpoint:
             ipc.clear(path)
         with nullcontext() if path is None else ipc.private():
             connection.socket.bind(self._address.url)
-        host = connection.socket.get(zmq.LAST_ENDPOINT).decode()
-        return Port(self._network, connection, host, path, None if path is None else ipc.mark(path))
+        bound = connection.socket.get(zmq.LAST_ENDPOINT).decode()
+        return Port(
+            self._network, connection, bound, path, None if path is None else ipc.mark(path)
+        )
 
     def _connect(self, factory: IMessageFactory) -> IMessageProtocol:
         address = self._address
@@ -278,11 +280,7 @@ def _extra(kind: SocketKind, address: Address, options: SocketOptions) -> Extra:
     What is set for an address or by default.  CURVE's keys belong here too:
     after the endpoint they have no effect.
     """
-    extra: list[tuple[int, int | bytes]] = []
-    if address.scheme == "tcp":
-        # With IPv6, libzmq would look for "localhost" at ::1 alone, where
-        # neither a broker on 127.0.0.1 nor a peer without IPv6 is found.
-        extra.append((zmq.IPV6, int(address.host != "localhost")))
+    extra: list[tuple[int, int | bytes]] = [(zmq.IPV6, int(address.ipv6))]
     if kind is SocketKind.DEALER and not options.identity:
         # Automatic identities repeat in every process; the first byte must
         # not be zero.

@@ -44,7 +44,7 @@ class PlainDealer:
             ends with it.
         @raise BadEndpoint: if it is no address to connect to.
         """
-        host = parse_remote(address).host
+        ipv6 = parse_remote(address).ipv6
         self.address = address
         self.identity = identity or b"j" + os.urandom(15)
         self._own: zmq.Context[zmq.Socket[bytes]] | None = None
@@ -59,8 +59,7 @@ class PlainDealer:
             (zmq.RECONNECT_IVL, 100),
             (zmq.RECONNECT_IVL_MAX, 5000),
             (zmq.CONNECT_TIMEOUT, 10_000),
-            # As in the reactor: "localhost" is 127.0.0.1 for everybody.
-            (zmq.IPV6, int(host != "localhost")),
+            (zmq.IPV6, int(ipv6)),
         ]
         if heartbeat:
             settings.append((zmq.HEARTBEAT_IVL, int(heartbeat * 1000)))
