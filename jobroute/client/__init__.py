@@ -4,6 +4,7 @@ a reactor.  Both have the same methods.
 """
 
 from jobroute.client.blocking import Client
+from jobroute.client.deferred import TwistedClient
 from jobroute.client.outcomes import (
     JobLine,
     Outcome,
@@ -25,4 +26,5 @@ __all__ = [
     "Partial",
     "Progress",
     "Submitted",
+    "TwistedClient",
 ]

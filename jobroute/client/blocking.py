@@ -159,9 +159,8 @@ class Client:
         limits = (queue_limit, run_limit, deadline)
         common = job_spec(service, (), None, target, header, priority, attempts, limits)
         for batch in self._asking.submit_many(jobs, common, timeout=timeout, retry=retry):
-            if isinstance(batch, Request):
-                batch = self._ask(batch)
-            done.extend(batch)
+            some: Many = self._ask(batch) if isinstance(batch, Request) else batch
+            done.extend(some)
         return done
 
     def call(

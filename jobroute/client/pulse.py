@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.client.test_pulse -*-
+# -*- test-case-name: tests.client.test_core -*-
 """
 Whether the broker lives, and whether it is still the same one.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.client.test_refusals -*-
+# -*- test-case-name: tests.client.test_outcomes -*-
 """
 The broker's error codes as exceptions.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.client.test_request -*-
+# -*- test-case-name: tests.client.test_core -*-
 """
 One request of a client, from its question to its one outcome.
 """
