@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.reflect import namedAny
 
@@ -28,6 +27,7 @@ from jobroute.clock import SystemClock
 from jobroute.config import Limits
 from jobroute.errors import ConfigurationError, RegistrationRefused
 from jobroute.interfaces import IClock, INetwork
+from jobroute.log import Logger
 from jobroute.model import Announcement
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,6 +44,8 @@ class Agent(Service):
     each start is a new incarnation of the same agent.
 
     @ivar agent_name: its name.
+    @ivar unfinished: how many parts the latest stop left unfinished, or
+        unacknowledged.
     """
 
     _log = Logger()
@@ -112,6 +114,7 @@ class Agent(Service):
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._make_pool = pool
+        self.unfinished = 0
         self._own_network: INetwork | None = None
         self._pool: Pool | None = None
         self._incarnation: Incarnation | None = None
@@ -208,7 +211,8 @@ class Agent(Service):
         self._registered, self._ended, self._aborted = False, None, False
         reactor = self._reactor
         if reactor is None:
-            from twisted.internet import reactor
+            # Not before somebody wants one, so that others can choose it.
+            reactor = namedAny("twisted.internet.reactor")  # type: ignore[no-untyped-call]
         network = self._network
         if network is None:
             network = self._own_network = namedAny(_NETWORK)(reactor, 1)  # type: ignore[no-untyped-call]
@@ -303,6 +307,7 @@ class Agent(Service):
     def _close(self, failure: Failure | None) -> None:
         incarnation, self._incarnation = self._incarnation, None
         if incarnation is not None:
+            self.unfinished = len(incarnation.core.work.held)
             incarnation.close()
         if self._pool is not None:
             self._pool.stop()

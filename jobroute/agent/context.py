@@ -14,7 +14,7 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import blockingCallFromThread
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 
 from jobroute.agent.attempts import Attempt
 from jobroute.agent.functions import encode_frames
@@ -22,6 +22,7 @@ from jobroute.agent.inputs import Inputs
 from jobroute.config import Limits
 from jobroute.errors import Cancelled, TooLarge
 from jobroute.interfaces import Delivery
+from jobroute.log import Logger
 from jobroute.model import Frames
 from jobroute.wire import text
 

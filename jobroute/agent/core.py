@@ -12,12 +12,12 @@ from __future__ import annotations
 from random import Random
 
 from attrs import define, field
-from twisted.logger import Logger
 
 from jobroute.agent.outbox import MIB, Outbox
 from jobroute.agent.outlet import Outlet
 from jobroute.agent.registration import Registration, State
 from jobroute.agent.workload import Workload
+from jobroute.log import Logger
 from jobroute.model import Announcement
 from jobroute.wire.backend import BrokerMessage, encode_agent_message
 

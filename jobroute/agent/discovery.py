@@ -11,13 +11,13 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from jobroute.agent.pauses import Pauses
 from jobroute.agent.protocols import AgentProtocol, FrontendFactory
 from jobroute.errors import BadVersion, RegistrationRefused
 from jobroute.interfaces import IMessageProtocol, INetwork, SocketKind, SocketOptions
+from jobroute.log import Logger
 from jobroute.wire import native
 
 #: Refusals that no patience helps against.

@@ -82,14 +82,10 @@ def service(name: F) -> F: ...
 
 
 @overload
-def service(
-    name: str | None = None, *, in_reactor: bool | None = None
-) -> Callable[[F], F]: ...
+def service(name: str | None = None, *, in_reactor: bool | None = None) -> Callable[[F], F]: ...
 
 
-def service(
-    name: F | str | None = None, *, in_reactor: bool | None = None
-) -> F | Callable[[F], F]:
+def service(name: F | str | None = None, *, in_reactor: bool | None = None) -> F | Callable[[F], F]:
     """
     Mark a function as a service: C{@service}, or C{@service("name")}.
 
@@ -239,8 +235,7 @@ def encode_frame(value: Any) -> bytes:
         return value.encode("utf-8")
     if isinstance(value, Deferred) or inspect.isawaitable(value):
         raise TypeError(
-            "it returned something to wait for, in a thread; mark it with "
-            "@service(in_reactor=True)"
+            "it returned something to wait for, in a thread; mark it with @service(in_reactor=True)"
         )
     try:
         return _encode(value)

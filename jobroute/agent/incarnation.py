@@ -15,7 +15,6 @@ from attrs import define, field
 from msgspec import Raw
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from jobroute.agent.attempts import Attempt, Stage
@@ -40,6 +39,7 @@ from jobroute.interfaces import (
     SocketKind,
     SocketOptions,
 )
+from jobroute.log import Logger
 from jobroute.model import Announcement, Frames
 from jobroute.wire.backend import BEAT, Beat, BrokerMessage, encode_announcement
 

@@ -295,9 +295,7 @@ class Outbox:
 
     def _say_progress(self, attempt: Attempt, now: float) -> bool:
         part, number = attempt.key
-        frames = encode_agent_message(
-            "progress", part=part, attempt=number, value=attempt.progress
-        )
+        frames = encode_agent_message("progress", part=part, attempt=number, value=attempt.progress)
         if not self.open or not self._send(frames):
             return False
         attempt.progress = None

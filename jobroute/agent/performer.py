@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from jobroute.agent.attempts import Attempt
@@ -20,6 +20,7 @@ from jobroute.agent.context import Context, Host, ThreadContext, check_size
 from jobroute.agent.functions import Function, Refuse, encode_frames, reason
 from jobroute.config import Limits
 from jobroute.errors import Cancelled, JobrouteError
+from jobroute.log import Logger
 from jobroute.model import Frames
 
 
@@ -159,9 +160,7 @@ class Performer:
 
     # -- Outcomes
 
-    def _succeeded(
-        self, attempt: Attempt, context: Context, value: Any
-    ) -> tuple[str, Frames, str]:
+    def _succeeded(self, attempt: Attempt, context: Context, value: Any) -> tuple[str, Frames, str]:
         try:
             payload = encode_frames(value)
             check_size(payload, self._limits)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from attrs import define, field
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jobroute.errors import BadMessage, TransportError
 from jobroute.interfaces import IMessageFactory, IMessageProtocol, IMessageTransport
+from jobroute.log import Logger
 from jobroute.wire.backend import (
     Beat,
     BrokerMessage,

@@ -159,9 +159,7 @@ class Registration:
             self._beat_at = now
         return back
 
-    def welcome(
-        self, number: int, epoch: int, interval: float, liveness: int, now: float
-    ) -> bool:
+    def welcome(self, number: int, epoch: int, interval: float, liveness: int, now: float) -> bool:
         """
         We are an agent.
 

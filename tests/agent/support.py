@@ -4,10 +4,11 @@ What the tests of agents share.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
-import msgspec
 from attrs import define, field
 from twisted.internet.task import Clock
 from zope.interface import implementer
@@ -17,7 +18,12 @@ from jobroute.agent.core import AgentCore
 from jobroute.config import Limits
 from jobroute.interfaces import IClock
 from jobroute.model import Announcement, Frames
-from jobroute.wire.backend import AgentMessage, BrokerMessage, decode_agent_message
+from jobroute.wire.backend import (
+    AgentMessage,
+    BrokerMessage,
+    decode_agent_message,
+    decode_broker_message,
+)
 
 LIMITS = Limits()
 
@@ -37,7 +43,7 @@ class ReactorClock:
         """
         What the reactor says.
         """
-        return float(self.reactor.seconds())  # type: ignore[no-untyped-call]
+        return float(self.reactor.seconds())
 
     wall = monotonic
 
@@ -59,9 +65,8 @@ def say(message: str, payload: Frames = (), **members: Any) -> BrokerMessage:
     """
     Something that a broker says.
     """
-    said = msgspec.convert({"message": message, **members}, BrokerMessage)
-    said.payload = payload
-    return said
+    text = json.dumps({"message": message, **members}, separators=(",", ":"))
+    return decode_broker_message([text.encode("utf-8"), *payload])
 
 
 @define(eq=False)
@@ -71,6 +76,8 @@ class Recorder:
 
     @ivar connected: whether sockets take messages.
     @ivar sent: what was sent on the backend.
+    @ivar on_start: called with each attempt that is started.
+    @ivar on_cancel: called with each attempt that is cancelled.
     """
 
     connected: bool = True
@@ -82,6 +89,8 @@ class Recorder:
     cancelled: list[Attempt] = field(factory=list)
     inputs: list[tuple[Key, Frames]] = field(factory=list)
     refusals: list[tuple[str, str]] = field(factory=list)
+    on_start: Callable[[Attempt], None] | None = None
+    on_cancel: Callable[[Attempt], None] | None = None
 
     def announce(self) -> bool:
         """
@@ -109,12 +118,16 @@ class Recorder:
         Remember it.
         """
         self.started.append(attempt)
+        if self.on_start is not None:
+            self.on_start(attempt)
 
     def cancel(self, attempt: Attempt) -> None:
         """
         Remember it.
         """
         self.cancelled.append(attempt)
+        if self.on_cancel is not None:
+            self.on_cancel(attempt)
 
     def input(self, attempt: Attempt, payload: Frames) -> None:
         """

@@ -4,6 +4,8 @@ Tests of how an agent becomes one, and stays one.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.agent.registration import State
@@ -100,7 +102,7 @@ class RegistrationTests(SynchronousTestCase):
             self.bench.advance(0.1)
             if self.outlet.take("beat"):
                 times.append(self.bench.now)
-        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        gaps = [b - a for a, b in pairwise(times)]
         self.assertGreater(len(gaps), 10)
         self.assertLessEqual(max(gaps), 2.11)
 
