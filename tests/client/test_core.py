@@ -1,0 +1,611 @@
+"""
+Tests for L{jobroute.client.core}, L{jobroute.client.pulse} and
+L{jobroute.client.request}.
+"""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from jobroute.client.asking import Asking
+from jobroute.client.core import Core
+from jobroute.client.request import Request
+from jobroute.client.specs import JobSpec
+from jobroute.errors import (
+    BrokerLost,
+    Busy,
+    Congested,
+    NoSuchJob,
+    NotConnected,
+    UnknownOutcome,
+    WaitTimeout,
+)
+from jobroute.interfaces import IClock
+from jobroute.wire.native import Answer
+from tests.client.broker import FakeBroker
+
+
+@implementer(IClock)
+class StoppedClock:
+    """
+    Both clocks, which a test moves.
+    """
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        """
+        Seconds.
+        """
+        return self.now
+
+    def wall(self) -> float:
+        """
+        Seconds since 1970.
+        """
+        return 1_700_000_000.0 + self.now
+
+
+class Rig:
+    """
+    A core and a broker, and the two pipes between them.
+    """
+
+    def __init__(self, timeout: float = 30.0, seed: int = 1, **limits: int) -> None:
+        self.clock = StoppedClock()
+        random = Random(seed)
+        self.core = Core(timeout, random, **limits)
+        self.asking = Asking("default", None, timeout, random, self.clock)
+        self.broker = FakeBroker(self._answer)
+        self.alive = True
+        self.answers: list[list[bytes]] = []
+        self.finished: list[Request[Any]] = []
+
+    def _answer(self, frames: list[bytes]) -> None:
+        assert frames[0] == b"client"
+        self.answers.append(frames[1:])
+
+    def send(self, request: Request[Any]) -> Request[Any]:
+        """
+        Begin a request.
+        """
+        request.finished = self.finished.append
+        self.core.send(request, self.clock.now)
+        return request
+
+    def outgoing(self) -> list[list[bytes]]:
+        """
+        What the client sends.
+        """
+        sent = []
+        while (frames := self.core.peek()) is not None:
+            sent.append(frames)
+            self.core.sent()
+        return sent
+
+    def exchange(self) -> None:
+        """
+        Carry everything to and fro.  Requests to a dead broker are lost.
+        """
+        while sent := self.outgoing():
+            for frames in sent:
+                if self.alive:
+                    self.broker.received([b"client", *frames])
+            self.deliver()
+
+    def deliver(self) -> None:
+        """
+        Carry the answers.
+        """
+        answers, self.answers = self.answers, []
+        for frames in answers:
+            self.core.received(frames, self.clock.now)
+
+    def advance(self, seconds: float) -> None:
+        """
+        Let time pass, everything done when it is due.
+        """
+        end = self.clock.now + seconds
+        self.exchange()
+        for _ in range(10_000):
+            due = self.core.next_due()
+            if due is None or due > end:
+                break
+            self.clock.now = max(self.clock.now, due)
+            self.core.due(self.clock.now)
+            self.exchange()
+        else:
+            raise AssertionError("next_due does not advance")
+        self.clock.now = end
+
+    def call(self, service: str = "echo", *frames: bytes, **more: Any) -> Request[Any]:
+        """
+        Begin a call.
+        """
+        given = {"timeout": None, "retry": False, **more}
+        callbacks = given.pop("callbacks", (None, None, None))
+        spec = JobSpec(service=service, payload=frames)
+        return self.send(self.asking.call(spec, callbacks, **given))
+
+    def submit(self, service: str = "echo", **more: Any) -> Request[Any]:
+        """
+        Begin a submission.
+        """
+        given = {"timeout": None, "retry": False, **more}
+        spec = JobSpec(service=service, job=given.pop("job", None))
+        return self.send(self.asking.submit(spec, **given))
+
+
+class CoreTests(SynchronousTestCase):
+    """
+    One client, one broker, one clock.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make them.
+        """
+        self.rig = Rig()
+
+    def error(self, request: Request[Any], kind: type[Exception]) -> Exception:
+        """
+        The error that a request ended with, once.
+        """
+        self.assertEqual(self.rig.finished.count(request), 1)
+        self.assertIsInstance(request.error, kind)
+        assert request.error is not None
+        return request.error
+
+    def test_clock(self) -> None:
+        """
+        The clock of these tests is one.
+        """
+        self.assertTrue(verifyObject(IClock, StoppedClock()))
+
+    def test_call(self) -> None:
+        """
+        A call is answered with its outcome, and nothing is left.
+        """
+        request = self.rig.call("echo", b"one", b"")
+        self.rig.exchange()
+        self.assertEqual(request.result().frames, (b"one", b""))
+        self.assertEqual(self.rig.core.outstanding, 0)
+        self.assertIsNone(self.rig.core.next_due())
+
+    def test_refused(self) -> None:
+        """
+        An error's code decides the exception.
+        """
+        request = self.rig.send(self.rig.asking.job("nobody"))
+        self.rig.exchange()
+        self.error(request, NoSuchJob)
+        self.assertRaises(NoSuchJob, request.result)
+
+    def test_pings_while_waiting(self) -> None:
+        """
+        The broker is pinged while something is under way, and then no more.
+        """
+        request = self.rig.call("hold")
+        self.rig.advance(60)
+        self.assertFalse(request.done)
+        self.assertGreater(self.rig.core.pulse.count, 25)
+        self.assertLess(self.rig.core.pulse.count, 35)
+        self.rig.broker.release("1")
+        self.rig.deliver()
+        self.assertTrue(request.result().succeeded)
+        self.assertIsNone(self.rig.core.next_due())
+
+    def test_broker_lost(self) -> None:
+        """
+        A silent broker is lost after the client's timeout, not earlier.
+        """
+        self.rig.alive = False
+        request = self.rig.call("echo")
+        self.rig.advance(29.9)
+        self.assertFalse(request.done)
+        self.rig.advance(0.2)
+        self.error(request, BrokerLost)
+
+    def test_broker_lost_later(self) -> None:
+        """
+        Silence counts from the first ping that is not answered.
+        """
+        request = self.rig.call("hold")
+        self.rig.advance(100)
+        self.rig.alive = False
+        self.rig.advance(29)
+        self.assertFalse(request.done)
+        self.rig.advance(4)
+        self.error(request, BrokerLost)
+
+    def test_absence_is_no_silence(self) -> None:
+        """
+        The time in which this process did not look is not the broker's.
+        """
+        request = self.rig.call("hold")
+        for frames in self.rig.outgoing():
+            self.rig.broker.received([b"client", *frames])
+        self.rig.answers.clear()
+        self.rig.clock.now += 1000
+        self.rig.core.due(self.rig.clock.now)
+        self.assertFalse(request.done)
+        self.rig.alive = True
+        self.rig.advance(5)
+        self.assertFalse(request.done)
+
+    def test_idle_is_no_silence(self) -> None:
+        """
+        A request after a long time without any is not blamed for that.
+        """
+        self.rig.call("echo")
+        self.rig.exchange()
+        self.rig.clock.now += 10_000
+        self.rig.alive = False
+        request = self.rig.call("echo")
+        self.rig.advance(29)
+        self.assertFalse(request.done)
+
+    def test_comes_back(self) -> None:
+        """
+        A broker that was away for less than the timeout is found again, and
+        the wait for its job goes on.
+        """
+        self.rig.submit("hold", job="j")
+        self.rig.exchange()
+        request = self.rig.send(self.rig.asking.wait("j", timeout=None))
+        self.rig.advance(10)
+        self.rig.alive = False
+        self.rig.advance(20)
+        self.rig.broker.restart()
+        self.rig.alive = True
+        self.rig.advance(10)
+        self.assertFalse(request.done)
+        self.assertEqual(len(self.rig.broker.of("WAIT")), 2)
+        self.rig.broker.release("j")
+        self.rig.deliver()
+        self.assertTrue(request.result().succeeded)
+
+    def test_call_in_flight(self) -> None:
+        """
+        A call in flight at a restart is asked for by its token, never sent
+        again, and its outcome is unknown.
+        """
+        request = self.rig.call("hold")
+        self.rig.advance(5)
+        self.rig.broker.restart()
+        self.rig.advance(5)
+        self.error(request, UnknownOutcome)
+        self.assertEqual(len(self.rig.broker.of("CALL")), 1)
+        token = self.rig.broker.of("CALL")[0]["token"]
+        self.assertEqual(self.rig.broker.of("WAIT")[0]["token"], token)
+
+    def test_call_of_new_epoch(self) -> None:
+        """
+        A call that only the broker's new life has seen is not given up.
+        """
+        self.rig.call("echo")
+        self.rig.exchange()
+        self.rig.broker.restart()
+        self.rig.clock.now += 100
+        request = self.rig.call("hold")
+        self.rig.advance(10)
+        self.assertFalse(request.done)
+        self.assertEqual(len(self.rig.broker.of("WAIT")), 0)
+
+    def test_submit_in_flight(self) -> None:
+        """
+        A submission whose answer was lost is sent again, and is the same job.
+        """
+        request = self.rig.submit()
+        for frames in self.rig.outgoing():
+            self.rig.broker.received([b"client", *frames])
+        self.rig.answers.clear()
+        self.rig.advance(20)
+        submitted = request.result()
+        self.assertFalse(submitted.existing)
+        self.assertEqual(list(self.rig.broker.jobs), [submitted.job])
+        self.assertEqual(len(self.rig.broker.of("SUBMIT")), 2)
+
+    def test_existing(self) -> None:
+        """
+        A job with an id of one's own may be there already.
+        """
+        self.rig.submit(job="mine")
+        again = self.rig.submit(job="mine")
+        self.rig.exchange()
+        self.assertTrue(again.result().existing)
+
+    def test_input_in_flight(self) -> None:
+        """
+        Whether an input arrived before a restart nobody can know.
+        """
+        self.rig.call("echo")
+        self.rig.advance(1)
+        self.rig.alive = False
+        request = self.rig.send(self.rig.asking.input("j", (b"x",), 0))
+        self.rig.exchange()
+        self.rig.alive = True
+        self.rig.broker.restart()
+        self.rig.advance(5)
+        self.error(request, UnknownOutcome)
+        self.assertEqual(self.rig.broker.of("INPUT"), [])
+
+    def test_lost_answer(self) -> None:
+        """
+        A ping that was never answered means that more may be lost, so what
+        was sent before it is asked for again.
+        """
+        request = self.rig.call("hold")
+        self.rig.advance(3)
+        self.rig.broker.release("1")
+        self.rig.answers.clear()
+        self.rig.alive = False
+        self.rig.advance(2)
+        self.rig.alive = True
+        self.rig.advance(5)
+        self.assertTrue(request.result().succeeded)
+        self.assertEqual(len(self.rig.broker.of("CALL")), 1)
+
+    def test_asked_again_in_time(self) -> None:
+        """
+        An answer that was dropped though the broker lived is asked for again
+        after a while.
+        """
+        request = self.rig.call("hold")
+        self.rig.advance(1)
+        self.rig.broker.release("1")
+        self.rig.answers.clear()
+        self.rig.advance(40)
+        self.assertTrue(request.result().succeeded)
+
+    def test_timeout_of_call(self) -> None:
+        """
+        A call that takes too long is cancelled.
+        """
+        request = self.rig.call("hold", timeout=12)
+        self.rig.advance(13)
+        self.assertIn("12 seconds", str(self.error(request, WaitTimeout)))
+        self.rig.exchange()
+        self.assertEqual(self.rig.broker.jobs["1"]["verdict"], "cancelled")
+
+    def test_timeout_of_wait(self) -> None:
+        """
+        A wait that takes too long leaves the job alone, and the broker is
+        told how long it is.
+        """
+        self.rig.submit("hold", job="j")
+        request = self.rig.send(self.rig.asking.wait("j", timeout=12))
+        self.rig.advance(13)
+        self.error(request, WaitTimeout)
+        self.assertEqual(self.rig.broker.of("CANCEL"), [])
+        self.assertEqual(self.rig.broker.of("WAIT")[0]["timeout"], 12)
+
+    def test_timeout_of_question(self) -> None:
+        """
+        A question that is not answered by a broker that lives ends as well.
+        """
+        request = self.rig.submit("mute", timeout=8)
+        self.rig.advance(9)
+        self.assertIn("SUBMIT", str(self.error(request, BrokerLost)))
+
+    def test_abandoned(self) -> None:
+        """
+        An abandoned call is cancelled, and C{finished} is not called.
+        """
+        request = self.rig.call("hold")
+        self.rig.exchange()
+        self.rig.core.abandon(request)
+        self.rig.exchange()
+        self.assertEqual(self.rig.broker.jobs["1"]["verdict"], "cancelled")
+        self.assertEqual(self.rig.finished, [])
+
+    def test_abandoned_unsent(self) -> None:
+        """
+        An abandoned call that did not leave is not sent.
+        """
+        self.rig.core.abandon(self.rig.call("hold"))
+        self.rig.exchange()
+        self.assertEqual(self.rig.broker.seen, [])
+
+    def test_close(self) -> None:
+        """
+        Closing ends every request, cancels calls, and takes nothing more.
+        """
+        call, question = self.rig.call("hold"), self.rig.submit("mute")
+        self.rig.exchange()
+        self.rig.core.close()
+        self.error(call, NotConnected)
+        self.error(question, NotConnected)
+        self.rig.exchange()
+        self.assertEqual(self.rig.broker.jobs["1"]["verdict"], "cancelled")
+        self.assertRaises(NotConnected, self.rig.call)
+
+    def test_busy(self) -> None:
+        """
+        A busy broker is an error, unless it shall be asked again.
+        """
+        request = self.rig.call("busy")
+        self.rig.exchange()
+        self.error(request, Busy)
+        self.rig.broker.refusals = 3
+        again = [self.rig.call("busy", retry=True), self.rig.submit("busy", retry=True)]
+        self.rig.advance(5)
+        for request in again:
+            self.assertIsNone(request.error)
+            self.assertTrue(request.done)
+
+    def test_busy_too_long(self) -> None:
+        """
+        It is asked again for so long, with growing pauses.
+        """
+        self.rig.broker.refusals = 10**9
+        request = self.rig.submit("busy", retry=True, timeout=20)
+        self.rig.advance(21)
+        self.error(request, Busy)
+        asked = len(self.rig.broker.of("SUBMIT"))
+        self.assertTrue(8 < asked < 25, asked)
+
+    def test_streams(self) -> None:
+        """
+        Progress and partial results are told in order, once each, though the
+        broker was asked twice.
+        """
+        told: list[Any] = []
+        callbacks = (told.append, told.append, None)
+        request = self.rig.call("story", callbacks=callbacks)
+        self.rig.exchange()
+        self.assertTrue(request.done)
+        self.assertEqual([getattr(t, "sequence", t) for t in told][1::2], [1, 2])
+        partials = [t for t in told if hasattr(t, "frames")]
+        assert request.streams is not None
+        for partial in partials:
+            said = {"job": "1", "index": 0, "attempt": 1, "sequence": partial.sequence}
+            answer = msgspec.convert({"partial": said, "final": False}, Answer)
+            request.streams.received(answer)
+        self.assertEqual([t for t in told if hasattr(t, "frames")], partials)
+
+    def test_most_requests(self) -> None:
+        """
+        Too many requests at a time are refused, and the others go on.
+        """
+        self.rig = Rig(most_requests=2)
+        self.rig.call("echo")
+        self.rig.call("echo")
+        self.assertRaises(Congested, self.rig.call)
+        self.rig.exchange()
+        self.rig.call("echo")
+
+    def test_most_bytes(self) -> None:
+        """
+        So are too many bytes that nobody takes.
+        """
+        self.rig = Rig(most_bytes=1000)
+        self.rig.call("echo", b"x" * 1000)
+        self.assertRaises(Congested, self.rig.call)
+        self.rig.exchange()
+        self.rig.call("echo")
+
+    def test_congested(self) -> None:
+        """
+        A socket that takes nothing is tried again soon.
+        """
+        self.rig.call("echo")
+        self.rig.core.congested(self.rig.clock.now)
+        due = self.rig.core.next_due()
+        assert due is not None
+        self.assertTrue(self.rig.clock.now < due < self.rig.clock.now + 0.1)
+
+    def test_timers_of_the_done(self) -> None:
+        """
+        What is done leaves nothing behind, however much there was.
+        """
+        for _ in range(5000):
+            self.rig.call("echo")
+            self.rig.exchange()
+        self.assertLess(len(self.rig.core._timers), 1100)
+        self.assertEqual(self.rig.core._by_id, {})
+
+    @given(st.lists(st.lists(st.binary(max_size=40), max_size=4), max_size=8))
+    def test_any_frames(self, messages: list[list[bytes]]) -> None:
+        """
+        No frames whatever make the core raise.
+        """
+        rig = Rig()
+        rig.call("echo")
+        for frames in messages:
+            rig.core.received(frames, rig.clock.now)
+        rig.exchange()
+        self.assertEqual(len(rig.finished), 1)
+
+    @given(
+        st.integers(1, 4),
+        st.sampled_from(["id", "result", "error", "progress", "partial", "part", "final"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(
+                        ["job", "index", "parts", "verdict", "frames", "epoch", "number"]
+                    ),
+                    inner,
+                    max_size=5,
+                )
+            ),
+            max_leaves=12,
+        ),
+        st.booleans(),
+        st.lists(st.binary(max_size=3), max_size=3),
+    )
+    def test_any_answer(
+        self, id: int, kind: str, value: Any, final: bool, payload: list[bytes]
+    ) -> None:
+        """
+        No answer whatever makes it raise, and each request ends at most once.
+        """
+        rig = Rig()
+        rig.call("story", callbacks=(repr, repr, repr))
+        rig.send(rig.asking.jobs(None, None, None, None, 100, None))
+        body = msgspec.json.encode({"id": id, "final": final, kind: value})
+        rig.core.received([b"", body, *payload], rig.clock.now)
+        rig.core.received([b"", body, *payload], rig.clock.now)
+        rig.advance(100)
+        self.assertTrue(all(rig.finished.count(r) == 1 for r in rig.finished))
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.integers(0, 2**32), st.floats(0, 0.6), st.floats(0, 0.3))
+    def test_exactly_one_outcome(self, seed: int, loss: float, duplication: float) -> None:
+        """
+        Whatever is lost, comes twice, or is forgotten in restarts: each
+        request gets exactly one outcome, and no call is done twice.
+        """
+        rig = Rig(seed=seed)
+        random = Random(seed)
+        requests = []
+        calls: list[str] = []
+        for step in range(60):
+            if step < 20:
+                service = random.choice(["echo", "hold", "busy", "story"])
+                retry = random.random() < 0.5
+                begin = random.choice([rig.call, rig.submit])
+                requests.append(begin(service, timeout=random.choice([None, 5]), retry=retry))
+            if random.random() < 0.1:
+                rig.broker.restart()
+            for job in list(rig.broker.jobs):
+                if random.random() < 0.2:
+                    rig.broker.release(job)
+            for frames in rig.outgoing():
+                body = json.loads(frames[1])
+                if body["command"] == "CALL" and body["service"] != "busy":
+                    calls.append(body["token"])
+                for _ in range(1 + (random.random() < duplication)):
+                    if random.random() >= loss:
+                        rig.broker.received([b"client", *frames])
+            rig.answers = [
+                frames
+                for frames in rig.answers
+                for _ in range(1 + (random.random() < duplication))
+                if random.random() >= loss
+            ]
+            rig.deliver()
+            rig.clock.now += random.random() * 3
+            rig.core.due(rig.clock.now)
+        for job in list(rig.broker.jobs):
+            rig.broker.release(job)
+        rig.alive = random.random() < 0.5
+        rig.advance(200)
+        for request in requests:
+            self.assertEqual(rig.finished.count(request), 1)
+            self.assertNotEqual(request.error is None, request.value is None)
+        self.assertEqual(rig.core.outstanding, 0)
+        self.assertEqual(rig.core._by_id, {})
+        self.assertEqual(len(calls), len(set(calls)))
