@@ -231,13 +231,7 @@ class Results:
         if not self._begun:
             self._begun = True
             self._mapping.changed = self._give
-            try:
-                self._mapping.begin(self._connection.send, self._connection.abandon)
-            except Exception as e:
-                self._mapping.close()
-                self._waiting.remove(deferred)
-                deferred.errback(e)
-                return deferred
+            self._mapping.begin(self._connection.send, self._connection.abandon)
         self._give()
         return deferred
 

@@ -53,7 +53,7 @@ class Mapping:
     _told: int = field(default=0, init=False)
     _exhausted: bool = field(default=False, init=False)
     _running: dict[int, Request[Any]] = field(factory=dict, init=False)
-    _finished: dict[int, Outcome | JobrouteError] = field(factory=dict, init=False)
+    _finished: dict[int, Outcome | Exception] = field(factory=dict, init=False)
     _as_done: deque[int] = field(factory=deque, init=False)
 
     def begin(
@@ -74,8 +74,8 @@ class Mapping:
     def take(self) -> Outcome | None:
         """
         The next outcome, or L{None} if there is none yet or C{over} is true.
-        Raises what reading a payload or the progress callback raises; then,
-        too, it is over.
+        Raises what reading the next payload or the progress callback raised.
+        After an error it is over.
 
         @raise JobrouteError: if there is no outcome for the next one.
         """
@@ -120,15 +120,20 @@ class Mapping:
 
     def _fill(self) -> None:
         while not self._exhausted and self._begun - self._taken < self.window:
+            position = self._begun
             try:
-                payload = next(self.payloads)
+                request = self.first(next(self.payloads))
             except StopIteration:
                 self._exhausted = True
-                return
-            request = self.first(payload)
-            position = self._begun
-            self._begun += 1
-            self._start(position, request)
+            except Exception as e:
+                # Told in its turn, after what comes before it.
+                self._exhausted = True
+                self._begun += 1
+                self._finished[position] = e
+                self._as_done.append(position)
+            else:
+                self._begun += 1
+                self._start(position, request)
 
     def _start(self, position: int, request: Request[Any]) -> None:
         request.finished = lambda request: self._ended(position, request)

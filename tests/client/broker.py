@@ -18,7 +18,7 @@ class FakeBroker:
     """
     Does jobs itself, as their service says: C{echo} succeeds with its payload,
     C{fail} fails, C{hold} is done by L{release}, C{story} tells of progress
-    and partial results, C{mute} is never answered, C{busy} is refused
+    and partial results, C{tale} does too but is held, C{mute} is never answered, C{busy} is refused
     C{refusals} times, C{large} has its results left out.
 
     @ivar send: sends an answer, envelope included.
@@ -119,7 +119,7 @@ class FakeBroker:
         self.number += 1
         job = str(body.get("job", self.number))
         target = body.get("target", "any")
-        verdicts = {"hold": None, "fail": "failed"}
+        verdicts = {"hold": None, "tale": None, "fail": "failed"}
         self.jobs[job] = {
             "number": self.number,
             "service": body["service"],
@@ -187,7 +187,7 @@ class FakeBroker:
     def _tell(self, where: Any, job: str, stream: list[str]) -> None:
         record = self.jobs[job]
         about = {"job": job, "index": 0, "attempt": 1}
-        if record["service"] == "story":
+        if record["service"] in ("story", "tale"):
             for step in (1, 2):
                 if "progress" in stream:
                     self.stream(where, "progress", {**about, "value": step / 2}, [])
