@@ -57,9 +57,9 @@ simulate: $(VENV)/.made
 
 coverage: $(VENV)/.made
 	@$(VENV)/bin/python -m coverage erase
-	@$(MAKE) --no-print-directory test COVERAGE=1
-	@$(VENV)/bin/python -m coverage combine --quiet
-	@$(VENV)/bin/python -m coverage report
+	@$(MAKE) --no-print-directory test COVERAGE=1; status=$$?; \
+		$(VENV)/bin/python -m coverage combine --quiet; \
+		$(VENV)/bin/python -m coverage report; exit $$status
 
 environment: $(VENV)/.made
 
