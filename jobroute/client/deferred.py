@@ -24,6 +24,7 @@ from jobroute.client.specs import Header, JobSpec, Payload, TargetLike, job_spec
 from jobroute.clock import SystemClock
 from jobroute.errors import JobrouteError
 from jobroute.interfaces import IClock, INetwork, SocketKind
+from jobroute.zeromq.addresses import parse_remote
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -74,7 +75,7 @@ class TwistedClient:
         clock = SystemClock() if clock is None else clock
         random = SystemRandom() if random is None else random
         self._asking = Asking(namespace, name, timeout, random, clock)
-        endpoint = network.endpoint(SocketKind.DEALER, broker_url(url))
+        endpoint = network.endpoint(SocketKind.DEALER, parse_remote(broker_url(url)).url)
         self._connection = make_connection(endpoint, reactor, clock, timeout, random)
 
     @_deferred

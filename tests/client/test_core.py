@@ -514,6 +514,7 @@ class CoreTests(SynchronousTestCase):
         self.assertLess(len(self.rig.core._timers), 1100)
         self.assertEqual(self.rig.core._by_id, {})
 
+    @settings(deadline=None)
     @given(st.lists(st.lists(st.binary(max_size=40), max_size=4), max_size=8))
     def test_any_frames(self, messages: list[list[bytes]]) -> None:
         """
@@ -526,6 +527,7 @@ class CoreTests(SynchronousTestCase):
         rig.exchange()
         self.assertEqual(len(rig.finished), 1)
 
+    @settings(deadline=None)
     @given(
         st.integers(1, 4),
         st.sampled_from(["id", "result", "error", "progress", "partial", "part", "final"]),

@@ -73,11 +73,14 @@ class BlockingFace:
         self.router.bind(self.url)
         self.stop = threading.Event()
         self.lock = threading.RLock()
-        self.broker = FakeBroker(self.router.send_multipart)
+        self.broker = FakeBroker(self._send)
         self.deaf = False
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
         self.clients: list[Client] = []
+
+    def _send(self, frames: list[bytes]) -> None:
+        self.router.send_multipart(frames)
 
     def _serve(self) -> None:
         while not self.stop.is_set():
@@ -105,7 +108,7 @@ class BlockingFace:
         """
         What comes from an iterator.
         """
-        taken = []
+        taken: list[Outcome] = []
         while len(taken) < most:
             try:
                 taken.append(next(iterator))

@@ -1,0 +1,97 @@
+"""
+The examples of C{doc/clients.rst} work.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.client.test_faces import BlockingFace
+
+_ROOT = Path(__file__).parent.parent.parent
+
+
+def examples() -> list[str]:
+    """
+    The code in the page.
+    """
+    found = []
+    blocks = (_ROOT / "doc" / "clients.rst").read_text().split(".. code-block:: python\n")[1:]
+    for block in blocks:
+        lines = []
+        for line in block.splitlines():
+            if line and not line.startswith("   "):
+                break
+            lines.append(line)
+        found.append(textwrap.dedent("\n".join(lines)))
+    return found
+
+
+class DocumentationTests(SynchronousTestCase):
+    """
+    Each example is run as a program of its own.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a broker that does every job.
+        """
+        self.face = BlockingFace()
+        self.addCleanup(self.face.close)
+
+    def run_example(self, index: int) -> str:
+        """
+        Run an example.
+
+        @return: what it prints.
+        """
+        environment = {
+            **os.environ,
+            "JOBROUTE_BROKER": self.face.url,
+            "PYTHONPATH": str(_ROOT),
+            "PYTHONWARNINGS": "error",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", examples()[index]],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout
+
+    def test_all(self) -> None:
+        """
+        There is a test for each.
+        """
+        self.assertEqual(len(examples()), 3)
+
+    def test_script(self) -> None:
+        """
+        The first one calls, submits, waits and maps.
+        """
+        printed = self.run_example(0)
+        self.assertIn("b'four words are here'", printed)
+        self.assertIn("{<Verdict.SUCCEEDED: 'succeeded'>: 1}", printed)
+        self.assertIn("1 True", printed)
+
+    def test_more(self) -> None:
+        """
+        The second one streams, and submits many.
+        """
+        self.assertIn("a1 succeeded", self.run_example(1))
+        self.assertEqual(len(self.face.broker.jobs), 1001)
+
+    def test_twisted(self) -> None:
+        """
+        The third one runs in a reactor.
+        """
+        self.assertIn("1 b'one two'", self.run_example(2))
