@@ -443,6 +443,42 @@ class CoreTests(SynchronousTestCase):
             self.assertIsNone(request.error)
             self.assertTrue(request.done)
 
+    def test_busy_before(self) -> None:
+        """
+        That an earlier question was refused says nothing of the latest.
+        """
+        request = self.rig.submit("busy")
+        for frames in self.rig.outgoing():
+            self.rig.broker.received([b"client", *frames])
+        refused = self.rig.answers.pop()
+        answer = self.rig.broker.send
+
+        def overtaken(frames: list[bytes]) -> None:
+            if b'"number"' in frames[2]:
+                self.rig.answers.append(refused)
+            answer(frames)
+
+        self.rig.broker.send = overtaken
+        self.rig.broker.refusals = 0
+        self.rig.advance(1)
+        self.rig.broker.restart()
+        self.rig.advance(5)
+        self.assertEqual(request.result().number, 1)
+        self.assertEqual(self.rig.finished, [request])
+
+    def test_close_in_callback(self) -> None:
+        """
+        What a finished request calls may end all the others.
+        """
+        requests = [self.rig.call("hold") for _ in range(3)]
+        for request in requests:
+            request.finished = lambda request: (
+                self.rig.finished.append(request),
+                self.rig.core.close(),
+            )[0]
+        self.rig.core.close()
+        self.assertEqual(self.rig.finished, requests)
+
     def test_busy_too_long(self) -> None:
         """
         It is asked again for so long, with growing pauses.
