@@ -73,7 +73,8 @@ class Conditions:
 @define(eq=False)
 class Pipe:
     """
-    One direction of a link; messages never overtake each other in it.
+    One direction of a link; a message that is quicker than those before it
+    waits for them.
 
     @ivar identity: the name of the source, for a ROUTER at the target.
     @ivar ignored: the target does not listen.
@@ -88,7 +89,6 @@ class Pipe:
     ignored: bool = False
     gone: bool = False
     _queue: deque[tuple[float, list[bytes] | None]] = field(factory=deque, init=False)
-    _latest: float = field(default=0.0, init=False)
     _waiting: bool = field(default=False, init=False)
 
     @property
@@ -103,7 +103,7 @@ class Pipe:
         Send a message, or L{None} for the end of the connection.
         """
         conditions = self.conditions
-        due = self._latest = max(self._latest, conditions.arrival())
+        due = conditions.arrival()
         self._queue.append((due, frames))
         if conditions.duplicate and frames and conditions.random.random() < conditions.duplicate:
             self._queue.append((due, list(frames)))

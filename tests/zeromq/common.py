@@ -590,6 +590,7 @@ def network_tests(name: str, module: str, make: Callable[[Any], INetwork]) -> ty
                 return False
 
             await until(left)
+            await server.when(1)
             self.assertEqual(server.messages, [[b"one", b"farewell"]])
 
         async def test_row16_no_handover(self) -> None:

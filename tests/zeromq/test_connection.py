@@ -16,7 +16,7 @@ from jobroute.errors import Congested
 from jobroute.interfaces import SocketKind
 from jobroute.zeromq.connection import Connection
 from jobroute.zeromq.network import TxNetwork
-from tests.zeromq.support import Recorder, connect, directory, listen, reactor
+from tests.zeromq.support import Recorder, connect, directory, listen, reactor, until
 
 ROUTER, DEALER, PUSH, PULL = (
     SocketKind.ROUTER,
@@ -47,6 +47,17 @@ def swallow_edge(connection: Connection) -> None:
         poller.poll(1)
 
 
+async def quiet(protocol: Recorder) -> None:
+    """
+    Wait until a connection has read what its descriptor told of.
+    """
+    connection = connection_of(protocol)
+    await until(lambda: connection._again is None)
+    poller = zmq.Poller()
+    poller.register(connection.fileno(), zmq.POLLIN)
+    await until(lambda: not poller.poll(20))
+
+
 class EdgeTests(TestCase):
     """
     libzmq's descriptor tells of a message once; none is ever left unread.
@@ -68,22 +79,26 @@ class EdgeTests(TestCase):
         self.address = f"ipc://{directory(self)}/raw"
         self.raw.bind(self.address)
 
-    async def client(self) -> Recorder:
+    async def client(self, high_water: int = 1000) -> Recorder:
         """
-        Connect a DEALER to the raw socket.
+        Connect a DEALER to the raw socket, and wait until it has nothing more
+        to do.
         """
         client = Recorder()
-        await connect(self.network, DEALER, self.address, client, identity=b"one", high_water=1)
+        await connect(
+            self.network, DEALER, self.address, client, identity=b"one", high_water=high_water
+        )
         client.transport.send([b"hello"])
         self.raw.poll(5000)
         self.raw.recv_multipart()
+        await quiet(client)
         return client
 
     async def test_row01_edge_after_failed_send(self) -> None:
         """
         A send that fails does not hide a message that came meanwhile.
         """
-        client = await self.client()
+        client = await self.client(1)
         # Nobody reads, so there is an end to the room.
         while connection_of(client).socket.poll(50, zmq.POLLOUT):
             with contextlib.suppress(Congested):
@@ -112,6 +127,7 @@ class EdgeTests(TestCase):
         port = await listen(self.network, PULL, "inproc://other", other, True)
         sender = Recorder()
         await connect(self.network, PUSH, "inproc://other", sender)
+        await quiet(sender)
         self.raw.send_multipart([b"one", b"answer"])
         swallow_edge(connection_of(client))
         sender.transport.send([b"go"])

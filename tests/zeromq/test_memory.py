@@ -146,6 +146,26 @@ class SimulatedTests(SynchronousTestCase):
         for name in range(4):
             self.assertEqual([n for n, who in came if who == name], list(range(50)))
 
+    def test_handover(self) -> None:
+        """
+        A peer whose identity was taken over is disconnected, and takes it
+        back when it connects again.
+        """
+        server, client = self.pair()
+        other = Recorder()
+        self.connect("a7", DEALER, other, identity=b"a7")
+        self.advance(0)
+        server.transport.send([b"a7", b"for the newcomer"])
+        self.advance(0)
+        self.assertEqual((client.messages, len(other.messages)), ([], 1))
+        self.advance(0.1)
+        heard = 0
+        for _ in range(100):
+            server.transport.send([b"a7", b"for whom?"])
+            self.advance(0.01)
+            heard = len(client.messages)
+        self.assertTrue(0 < heard < 100, heard)
+
     def history(self, seed: int) -> list[tuple[float, list[bytes]]]:
         """
         What happens under a seed, with everything that can.
@@ -227,7 +247,9 @@ class SimulatedTests(SynchronousTestCase):
         """
         server, client = self.pair(heartbeat=1.0)
         self.network.partition("a7")
-        self.advance(2.9)
+        self.advance(2)
+        self.network.partition("a7")
+        self.advance(0.9)
         server.transport.send([b"a7", b"lost"])
         self.advance(0.2)
         self.assertRaises(NoSuchPeer, server.transport.send, [b"a7", b"x"])
