@@ -4,15 +4,17 @@ What the tests of the seam share.
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.python.reflect import namedAny
-from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import Interface, implementer
+from zope.interface.verify import verifyObject
 
 from jobroute.interfaces import (
     IMessageFactory,
@@ -23,6 +25,9 @@ from jobroute.interfaces import (
     SocketKind,
     SocketOptions,
 )
+
+#: Any free port.
+TCP = "tcp://127.0.0.1:*"
 
 #: Trial's own; the tests of real sockets run in it.
 reactor: Any = namedAny("twisted.internet.reactor")
@@ -134,3 +139,76 @@ async def connect(
     Connect a socket.
     """
     await network.endpoint(kind, address, SocketOptions(**options)).connect(protocol)
+
+
+def verify(case: SynchronousTestCase, interface: type[Interface], provider: object) -> None:
+    """
+    It provides the interface, with the arguments named and preset alike.
+    """
+    verifyObject(interface, provider)
+    for name, method in interface.namesAndDescriptions():
+        declared = method.getSignatureInfo()
+        found = inspect.signature(getattr(provider, name)).parameters
+        case.assertEqual(list(declared["positional"]), list(found), name)
+        preset = {k: p.default for k, p in found.items() if p.default is not p.empty}
+        case.assertEqual(declared["optional"], preset, name)
+
+
+class NetworkCase(TestCase):
+    """
+    A test of a network, whichever it is.
+
+    @cvar make: makes it from a reactor.
+    """
+
+    make: ClassVar[Callable[[Any], INetwork]]
+
+    timeout = 10
+
+    def setUp(self) -> None:
+        """
+        Make a network.
+        """
+        self.network = type(self).make(reactor)
+        self.addCleanup(self.network.close)
+
+    async def pair(
+        self, server: Recorder, client: Recorder, identity: bytes = b"one", **options: Any
+    ) -> IMessagePort:
+        """
+        Connect a DEALER and a ROUTER that know each other.
+        """
+        port = await listen(self.network, SocketKind.ROUTER, TCP, server, **options)
+        await connect(self.network, SocketKind.DEALER, port.getHost(), client, identity=identity)
+        client.transport.send([b"hello"])
+        await server.when(1)
+        server.messages.clear()
+        return port
+
+    async def published(
+        self, publisher: Recorder, subscriber: Recorder, frames: list[bytes]
+    ) -> None:
+        """
+        Publish something until it is heard.
+        """
+
+        def heard() -> bool:
+            publisher.transport.send(frames)
+            return frames in subscriber.messages
+
+        await until(heard)
+
+
+def network_tests(
+    cases: type[NetworkCase], name: str, module: str, make: Callable[[Any], INetwork]
+) -> type[NetworkCase]:
+    """
+    Make the tests of one implementation.
+
+    @param cases: the tests that all pass.
+    @param name: the name of the class, in C{module}.
+    @param make: makes a network from a reactor.
+    """
+    return type(
+        name, (cases,), {"__module__": module, "__doc__": cases.__doc__, "make": staticmethod(make)}
+    )
