@@ -81,6 +81,7 @@ def run(
     name: str | None = None,
     labels: Sequence[str] = (),
     drain: float = 10.0,
+    patience: float = 30.0,
     log_level: str = "info",
     stderr: TextIO | None = None,
 ) -> int:
@@ -94,6 +95,8 @@ def run(
         told nothing.
     @param services: C{NAME=module:callable} each.
     @param labels: C{KEY=VALUE} each.
+    @param drain: for how many seconds the first signal waits.
+    @param patience: for how many seconds a name that is taken is asked for.
     @param stderr: where the log goes.
     @return: the exit status.
     """
@@ -114,6 +117,7 @@ def run(
             prefetch=prefetch,
             labels=parse_labels(labels),
             drain=drain,
+            patience=patience,
         )
     except ConfigurationError as e:
         print(e, file=stderr)

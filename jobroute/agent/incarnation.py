@@ -324,11 +324,16 @@ class Incarnation:
         """
         while self._blocked:
             blocked = self._blocked[0]
-            if not self.core.outbox.fits(sum(map(len, blocked.payload))):
+            over = blocked.attempt.stage is not Stage.RUNNING
+            if not over and not self.core.outbox.fits(sum(map(len, blocked.payload))):
                 break
             self._blocked.popleft()
-            self.core.work.partial(blocked.attempt, blocked.payload, self._clock.monotonic())
-            blocked.deferred.callback(None)
+            if over:
+                blocked.deferred.errback(Cancelled("The part is over."))
+            else:
+                now = self._clock.monotonic()
+                self.core.work.partial(blocked.attempt, blocked.payload, now)
+                blocked.deferred.callback(None)
         self._wind()
         self._on_change()
 

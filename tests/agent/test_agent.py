@@ -246,7 +246,7 @@ class AgentTests(SynchronousTestCase):
             lambda call: self.world.reactor.callLater(0, call)
         )
         self.world.start_broker()
-        result, frames = self.world.ask("CALL", b"again", service="now")
+        _, frames = self.world.ask("CALL", b"again", service="now")
         self.assertEqual(frames, [b"AGAIN"])
 
     def test_half_open(self) -> None:
@@ -386,7 +386,7 @@ class AgentTests(SynchronousTestCase):
         incarnation = self.agent.incarnation
         assert incarnation is not None
         stopped = outcome(self.agent.whenStopped())
-        incarnation._lost(Failure(BadVersion("It speaks version 9.")))  # type: ignore[no-untyped-call]
+        incarnation._lost(Failure(BadVersion("It speaks version 9.")))
         self.world.pump(0.1)
         [failure] = stopped
         failure.trap(BadVersion)
