@@ -1,0 +1,3 @@
+"""
+The broker as a service and as a process, on real sockets.
+"""
