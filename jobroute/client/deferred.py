@@ -23,11 +23,14 @@ from jobroute.client.request import Request
 from jobroute.client.specs import Header, JobSpec, Payload, TargetLike, job_spec
 from jobroute.clock import SystemClock
 from jobroute.errors import JobrouteError
-from jobroute.interfaces import IClock, INetwork, SocketKind
+from jobroute.interfaces import IClock, INetwork, SocketKind, SocketOptions
 from jobroute.zeromq.addresses import parse_remote
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+#: Seconds between two ZMTP heartbeats.
+HEARTBEAT = 2.0
 
 
 def _deferred(

@@ -130,7 +130,7 @@ class Questions:
         """
         C{WHY}.
         """
-        return Request("WHY", self._job(job), reading.read_list)
+        return Request("WHY", self._job(job), reading.read_why)
 
     def _whose(self) -> dict[str, Any]:
         whose = {"namespace": self.namespace}

@@ -80,6 +80,10 @@ class _Cancelling(msgspec.Struct):
     cancelling: int
 
 
+class _Why(msgspec.Struct):
+    parts: list[dict[str, Any]]
+
+
 class _Pong(msgspec.Struct):
     epoch: int
 
@@ -118,13 +122,11 @@ def read_dict(value: Any, frames: Frames) -> dict[str, Any]:
     return value
 
 
-def read_list(value: Any, frames: Frames) -> list[dict[str, Any]]:
+def read_why(value: Any, frames: Frames) -> list[dict[str, Any]]:
     """
-    A list of objects that is given to the user as it came.
+    The answer to C{WHY}; what it says of each part is given as it came.
     """
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise BadMessage("The broker's answer is wrong: it is no list of JSON objects.")
-    return value
+    return _convert(value, _Why).parts
 
 
 def read_nothing(value: Any, frames: Frames) -> None:

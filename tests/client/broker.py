@@ -245,4 +245,4 @@ class FakeBroker:
 
     def _do_WHY(self, where: Any, body: dict[str, Any], payload: Frames) -> None:
         self.jobs[body["job"]]
-        self.answer(where, [{"index": 0, "why": "All are full."}])
+        self.answer(where, {"job": body["job"], "parts": [{"index": 0, "why": "All are full."}]})

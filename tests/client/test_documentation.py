@@ -45,9 +45,9 @@ class DocumentationTests(SynchronousTestCase):
         self.face = BlockingFace()
         self.addCleanup(self.face.close)
 
-    def run_example(self, index: int) -> str:
+    def run_program(self, program: str) -> str:
         """
-        Run an example.
+        Run a program.
 
         @return: what it prints.
         """
@@ -58,7 +58,7 @@ class DocumentationTests(SynchronousTestCase):
             "PYTHONWARNINGS": "error",
         }
         done = subprocess.run(
-            [sys.executable, "-c", examples()[index]],
+            [sys.executable, "-c", program],
             env=environment,
             capture_output=True,
             text=True,
@@ -78,7 +78,7 @@ class DocumentationTests(SynchronousTestCase):
         """
         The first one calls, submits, waits and maps.
         """
-        printed = self.run_example(0)
+        printed = self.run_program(examples()[0])
         self.assertIn("b'four words are here'", printed)
         self.assertIn("{<Verdict.SUCCEEDED: 'succeeded'>: 1}", printed)
         self.assertIn("1 True", printed)
@@ -87,11 +87,21 @@ class DocumentationTests(SynchronousTestCase):
         """
         The second one streams, and submits many.
         """
-        self.assertIn("a1 succeeded", self.run_example(1))
+        self.assertIn("a1 succeeded", self.run_program(examples()[1]))
         self.assertEqual(len(self.face.broker.jobs), 1001)
 
     def test_twisted(self) -> None:
         """
         The third one runs in a reactor.
         """
-        self.assertIn("1 b'one two'", self.run_example(2))
+        self.assertIn("1 b'one two'", self.run_program(examples()[2]))
+
+    def test_no_reactor(self) -> None:
+        """
+        A script that uses the client has no reactor, and no txZMQ.
+        """
+        program = (
+            "import sys; from jobroute.client import Client, TwistedClient; "
+            "print([name for name in ('twisted.internet.reactor', 'txzmq') if name in sys.modules])"
+        )
+        self.assertEqual(self.run_program(program), "[]\n")

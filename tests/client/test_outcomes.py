@@ -21,7 +21,7 @@ from jobroute.model import Verdict
 
 READERS: list[Callable[[Any, tuple[bytes, ...]], Any]] = [
     reading.read_dict,
-    reading.read_list,
+    reading.read_why,
     reading.read_submitted,
     reading.read_part,
     reading.read_progress,
