@@ -92,6 +92,7 @@ class BrokerService(Service):
         heartbeat: IHeartbeat | None = None,
         controller: IController | None = None,
         observers: Sequence[IObserver] = (),
+        directory: DataDirectory | None = None,
     ) -> None:
         """
         @param reactor: the global one if L{None}.
@@ -100,6 +101,8 @@ class BrokerService(Service):
         @param heartbeat: watches agents; our own if L{None}.
         @param controller: executes commands; our own if L{None}.
         @param observers: told every event.
+        @param directory: the data directory; the one that the settings name
+            if L{None}.
         """
         if reactor is None:
             # Not before somebody wants one, so that others can choose it.
@@ -112,7 +115,7 @@ class BrokerService(Service):
         self._heartbeat = heartbeat
         self._controller = controller
         self._observers = tuple(observers)
-        self._directory = DataDirectory(settings.data_dir)
+        self._directory = DataDirectory(settings.data_dir) if directory is None else directory
         self._life: _Life | None = None
         self._ready: list[Deferred[None]] = []
         self._stopped: list[Deferred[None]] = []
@@ -233,8 +236,9 @@ class BrokerService(Service):
         options = SocketOptions(
             high_water=10_000,
             max_message=2 * settings.limits.message,
-            handover=name == "backend",
-            heartbeat=settings.heartbeat_interval if name == "backend" else 0.0,
+            # Else whoever reconnects under a half-open identity is never heard.
+            handover=name in ("frontend", "backend"),
+            heartbeat=settings.heartbeat_interval if name in ("frontend", "backend") else 0.0,
         )
         address = settings.endpoints[name]
         endpoint = life.network.endpoint(_KINDS[name], address, options)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from jobroute.client.core import Core
+from jobroute.client.pulse import HEARTBEAT
 from jobroute.client.request import Request
 from jobroute.errors import Congested, NotConnected
 from jobroute.interfaces import IClock
@@ -37,7 +38,7 @@ class Channel:
     def __init__(self, url: str, timeout: float, random: Random, clock: IClock) -> None:
         self._clock = clock
         self._core = Core(timeout, random)
-        self._dealer = PlainDealer(url)
+        self._dealer = PlainDealer(url, heartbeat=HEARTBEAT)
         # Callbacks may ask, too, and a forgotten iterator may be closed by any thread.
         self._lock = threading.RLock()
         self._ending = False

@@ -18,6 +18,7 @@ from jobroute.client.asking import Asking
 from jobroute.client.batches import Many
 from jobroute.client.connection import Results, make_connection
 from jobroute.client.outcomes import Outcome, Page, Partial, PartOutcome, Progress, Submitted
+from jobroute.client.pulse import HEARTBEAT
 from jobroute.client.questions import broker_url
 from jobroute.client.request import Request
 from jobroute.client.specs import Header, JobSpec, Payload, TargetLike, job_spec
@@ -28,9 +29,6 @@ from jobroute.zeromq.addresses import parse_remote
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-#: Seconds between two ZMTP heartbeats.
-HEARTBEAT = 2.0
 
 
 def _deferred(

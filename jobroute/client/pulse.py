@@ -10,6 +10,10 @@ from attrs import define, field
 from jobroute.client.reading import read_epoch
 from jobroute.wire.native import Answer
 
+#: Seconds between two of ZeroMQ's own heartbeats: without them a connection
+#: that died in silence is never made anew.
+HEARTBEAT = 2.0
+
 #: Seconds between two pings while something is under way.
 INTERVAL = 2.0
 
