@@ -276,7 +276,7 @@ class AgentTests(SynchronousTestCase):
         self.world.pump(1)
         self.assertIsNone(self.world.client.final(number))
         self.pending[0].callback(b"done")
-        self.world.until(lambda: stopped)
+        self.world.until(lambda: stopped, 1)
         result, frames = self.world.ask("WAIT", job="j")
         self.assertEqual((result["verdicts"], frames), ({"succeeded": 1}, [b"done"]))
         self.assertEqual(self.world.ask("LIST")[0], {})

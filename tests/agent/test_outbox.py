@@ -131,6 +131,16 @@ class OutboxTests(SynchronousTestCase):
         self.bench.advance(100)
         self.assertEqual(self.seen(), [])
 
+    def test_after_an_acknowledgement(self) -> None:
+        """
+        What comes after an acknowledged one is sent at once.
+        """
+        self.partial(b"a")
+        self.bench.ack([1, 1, 1])
+        self.outlet.take()
+        self.partial(b"b")
+        self.assertEqual(self.seen(), ["partial2"])
+
     def test_progress_of_acknowledgements(self) -> None:
         """
         While acknowledgements come nothing is sent again.

@@ -321,6 +321,25 @@ class PerformerTests(SynchronousTestCase):
         self.assertEqual(self.outcomes, [("result", (), "")] * 2)
         self.assertEqual(self.said, [b'{"n":1}', b"2"] * 2)
 
+    def test_fast_progress(self) -> None:
+        """
+        A thread that says it all the time wakes the reactor once for each
+        time that the reactor listens, and the latest is what it hears.
+        """
+        calls: list[Callable[[], None]] = []
+        self.patch(TestReactor, "callFromThread", lambda reactor, call, *args: calls.append(call))
+
+        def function(payload: bytes, context: Context) -> None:
+            for turn in range(2):
+                for number in range(100):
+                    context.progress([turn, number])
+                self.assertEqual(len(calls), 1)
+                calls.pop()()
+
+        self.start(function)
+        self.pool.perform()
+        self.assertEqual(self.said, [b"[0,99]", b"[1,99]"])
+
     def test_partials(self) -> None:
         """
         Partial results are frames as results are, in bounds.
