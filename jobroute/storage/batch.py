@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.storage.test_batch -*-
+# -*- test-case-name: tests.storage.test_sqlite -*-
 """
 Many changes as few statements.
 
@@ -137,11 +137,13 @@ class Batch:
     Everything that goes to disk in one transaction.
 
     @ivar position: up to which the journal is on disk when this is.
+    @ivar writes: how often something was added to it.
     @ivar changes: how many changes are in it.
     @ivar forgotten: what retention says, if it said something.
     """
 
     position: int = 0
+    writes: int = 0
     changes: int = 0
     forgotten: model.Forgotten | None = None
     _jobs: dict[int, list[Any]] = field(factory=dict)
@@ -164,6 +166,7 @@ class Batch:
         for change in changes:
             _ADD[type(change)](self, change)
         self.position = position
+        self.writes += 1
         self.changes += len(changes)
 
     def store(self, connection: Connection, totals: Totals) -> Totals:

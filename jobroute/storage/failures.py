@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.storage.test_failures -*-
+# -*- test-case-name: tests.storage.test_rows -*-
 """
 What SQLite says when something goes wrong, as errors of ours: one sentence
 that says what is wrong and what to do about it.
@@ -60,7 +60,24 @@ def explain(error: Exception, path: str, *, reading: bool = False) -> StorageErr
         )
     if isinstance(error, (sqlite3.OperationalError, MemoryError)):
         return StorageError(f"The store {path} cannot be used ({name or 'no memory'}: {error}).")
+    return contradiction(path, f"{type(error).__name__}: {error}")
+
+
+def contradiction(path: str, what: str) -> StorageLost:
+    """
+    The broker wrote what contradicts what is stored.
+    """
     return StorageLost(
-        f"The broker wrote what cannot be stored in {path} ({type(error).__name__}: {error}): "
-        "this is a bug of the broker; start it again, and report it."
+        f"The broker wrote what cannot be stored in {path} ({what}): this is a bug of the broker; "
+        "start it again, and report it."
+    )
+
+
+def left_behind(path: str, changes: int) -> StorageError:
+    """
+    The store is closed while it cannot be written.
+    """
+    return StorageError(
+        f"The store {path} was closed without the last {changes} changes, which nobody was "
+        "promised."
     )

@@ -16,14 +16,18 @@ from zope.interface import implementer
 
 from jobroute import model
 from jobroute.config import Settings
-from jobroute.errors import StorageError, StorageLost
+from jobroute.errors import StorageError
 from jobroute.interfaces import IClock, IStorage
+from jobroute.storage.failures import contradiction, left_behind
 from jobroute.storage.tables import Contradiction, Tables
 
 T = TypeVar("T")
 
 #: How many numbers are taken when a store is opened.
 NUMBERS = 100_000
+
+#: Where it is, in sentences about it.
+PLACE = "(memory)"
 
 
 @implementer(IStorage)
@@ -47,7 +51,8 @@ class MemoryStorage:
     _epoch: int = field(default=0, init=False)
     _pending: deque[tuple[int, Sequence[model.Change]]] = field(factory=deque, init=False)
     _due: bool = field(default=False, init=False)
-    _lost: bool = field(default=False, init=False)
+    #: How many changes were not stored, since one cannot be.
+    _left: int = field(default=0, init=False)
     _callbacks: tuple[Callable[[int], None], Callable[[StorageError | None], None]] | None = field(
         default=None, init=False
     )
@@ -63,7 +68,7 @@ class MemoryStorage:
         if self._callbacks is not None:
             return fail(StorageError("The store is open already."))
         self._callbacks = (committed, trouble)
-        self._lost = False
+        self._left = 0
         self._epoch += 1
         restored = self._tables.restored(self._epoch, self._tables.numbers + NUMBERS)
         self._tables.numbers = restored.limit
@@ -87,6 +92,8 @@ class MemoryStorage:
         if self._callbacks is not None:
             self._commit()
             self._callbacks = None
+            if self._left:
+                return self._answer(fail(left_behind(PLACE, self._left)))
         return self._answer(succeed(None))
 
     def _commit_later(self) -> None:
@@ -100,19 +107,15 @@ class MemoryStorage:
         position = None
         while self._pending and (upto is None or self._pending[0][0] <= upto):
             written, changes = self._pending.popleft()
-            if self._lost:
+            if self._left:
+                self._left += len(changes)
                 continue
             try:
                 self._tables.apply([self._bounded(change) for change in changes])
             except Contradiction as e:
-                self._lost = True
+                self._left += len(changes)
                 if self._callbacks is not None:
-                    self._callbacks[1](
-                        StorageLost(
-                            f"The broker wrote what cannot be stored ({e}): this is a bug of "
-                            "the broker; start it again, and report it."
-                        )
-                    )
+                    self._callbacks[1](contradiction(PLACE, str(e)))
             else:
                 position = written
         if position is not None and report and self._callbacks is not None:

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.storage.test_queries -*-
+# -*- test-case-name: tests.storage.test_sqlite -*-
 """
 Every question that is put to the database.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.storage.test_retention -*-
+# -*- test-case-name: tests.storage.test_sqlite -*-
 """
 What is past its retention goes, a little at a time.
 """
@@ -34,10 +34,12 @@ def forget_some(
     until = monotonic() + _BUDGET
     after = totals
     more = True
-    while more and monotonic() <= until:
+    while more:
         after, more_jobs = _forget_jobs(connection, forgotten, after)
         after, more_events = _forget_events(connection, forgotten, after)
         more = more_jobs or more_events
+        if monotonic() > until:
+            break
     if after != totals:
         after.store(connection)
     return after, more

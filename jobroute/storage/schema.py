@@ -26,6 +26,9 @@ LOG_LIMIT = 64 * 1024 * 1024
 #: After so many pages the log is copied into the database.
 _CHECKPOINT = 2000
 
+#: How many bytes each database has at least.
+_HEADER = 512
+
 #: KiB of pages that the writer keeps in memory.
 _CACHE = 16384
 
@@ -79,9 +82,10 @@ def connect_writer(path: str, scripts: Sequence[str] | None = None) -> sqlite3.C
     known = migrations() if scripts is None else scripts
     if not os.path.lexists(path):
         _create(path, known)
-    elif os.path.isfile(path) and os.path.getsize(path) == 0:
+    elif os.path.isfile(path) and os.path.getsize(path) < _HEADER:
         raise StorageDamaged(
-            f"The store {path} is empty: restore it from a backup, or remove it to begin a new one."
+            f"The store {path} is damaged, there is nothing in it: restore it from a backup, or "
+            "remove it to begin a new one."
         )
     connection = connect(path, 1.0)
     try:

@@ -27,7 +27,7 @@ from jobroute.config import Settings
 from jobroute.errors import JobrouteError, StorageError
 from jobroute.interfaces import IClock, IStorage
 from jobroute.storage import queries
-from jobroute.storage.failures import explain
+from jobroute.storage.failures import explain, left_behind
 from jobroute.storage.schema import connect_reader, connect_writer
 from jobroute.storage.writer import Writer
 
@@ -184,12 +184,7 @@ class SQLiteStorage:
         waiting, self._closing, self._writer = self._closing or [], None, None
         for closed in waiting:
             if left:
-                closed.errback(
-                    StorageError(
-                        f"The store {self.path} was closed without the last {left} changes, "
-                        "which nobody was promised."
-                    )
-                )
+                closed.errback(left_behind(self.path, left))
             else:
                 closed.callback(None)
 

@@ -113,7 +113,7 @@ class Writer:
         Write until L{stop}.
         """
         while (batch := self._next()) is not None:
-            if batch.changes:
+            if batch.writes:
                 self._store(batch)
             if self._forgotten is not None:
                 self._forget(self._forgotten)
