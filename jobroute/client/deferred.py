@@ -76,7 +76,9 @@ class TwistedClient:
         clock = SystemClock() if clock is None else clock
         random = SystemRandom() if random is None else random
         self._asking = Asking(namespace, name, timeout, random, clock)
-        endpoint = network.endpoint(SocketKind.DEALER, parse_remote(broker_url(url)).url)
+        address = parse_remote(broker_url(url)).url
+        options = SocketOptions(heartbeat=HEARTBEAT)
+        endpoint = network.endpoint(SocketKind.DEALER, address, options)
         self._connection = make_connection(endpoint, reactor, clock, timeout, random)
 
     @_deferred
