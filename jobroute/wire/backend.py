@@ -150,6 +150,11 @@ class AgentMessage(msgspec.Struct):
 
 _agent_message = msgspec.json.Decoder(AgentMessage)
 
+#: Those that are about one attempt.
+_OF_ATTEMPTS = frozenset(
+    ("started", "progress", "partial", "result", "failure", "refused", "cancelled", "released")
+)
+
 
 def decode_agent_message(frames: list[bytes], limits: Limits) -> AgentMessage:
     """
@@ -164,6 +169,13 @@ def decode_agent_message(frames: list[bytes], limits: Limits) -> AgentMessage:
     if len(frames) > 1 and sum(map(len, frames)) > limits.message:
         raise TooLarge(f"The message is over the limit of {limits.message} bytes.")
     message: AgentMessage = text.decode(_agent_message, frames[0], limits.header, limits.depth)
+    if message.message in _OF_ATTEMPTS and not (message.part and message.attempt):
+        raise BadMessage(f"{message.message} must name its part and attempt, from 1.")
+    if message.message == "partial" and not message.sequence:
+        raise BadMessage("partial must have its sequence, from 1.")
+    if message.value is not _NULL:
+        # It goes to clients as it is.
+        text.check_value(message.value)
     message.payload = tuple(frames[1:])
     return message
 

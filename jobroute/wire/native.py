@@ -98,7 +98,7 @@ def decode_request(frames: list[bytes], limits: Limits) -> Request:
             raise TooLarge(
                 f"The message has {len(frames)} frames, and {limits.frames} is the limit."
             )
-        size = sum(map(len, rest))
+        size = sum(map(len, frames))
         if size > limits.message:
             raise TooLarge(f"The message has {size} bytes, and {limits.message} is the limit.")
         head = text.decode(_head, body, limits.header, limits.depth)

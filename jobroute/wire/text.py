@@ -6,19 +6,42 @@ JSON as jobroute takes it: UTF-8, not too deep, with errors for people.
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from jobroute.errors import BadMessage, TooLarge
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_WHERE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<where>[^`]*)`)?$", re.DOTALL)
+# Possessive, and one that is not closed goes to the end: never tried twice.
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_STEPS = dict.fromkeys(b"[{", 1) | dict.fromkeys(b"]}", -1)
+_NO_BRACKETS = bytes(set(range(256)) - set(_STEPS))
+_WHERE = re.compile(r"^(?P<what>.*?)(?: - at (?P<where>`[^`]*`(?: in `[^`]*`)?))?$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]*)`$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>[^`]*)`$")
+_EXPECTED = re.compile(
+    r"^Expected `(?P<kinds>[^`]*)`(?P<rest>(?! matching)[^`]*?)(?:, got `(?P<got>[^`]*)`)?$"
+)
+_PATTERN = re.compile(r"^Expected `str` matching regex")
+_KINDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "a boolean",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+
+_value = msgspec.json.Decoder()
 
 #: 1 to 128 characters, the first a letter or digit.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z"
+
+#: The same for people.
+NAME_MEANS = "1 to 128 letters, digits, dots, underscores and hyphens, the first a letter or digit"
 
 
 def check(text: bytes, depth: int) -> None:
@@ -38,30 +61,53 @@ def check(text: bytes, depth: int) -> None:
 
 
 def _depth(text: bytes) -> int:
-    deepest = level = 0
-    for byte in _STRINGS.sub(b"", text):
-        if byte in b"[{":
-            level += 1
-            deepest = max(deepest, level)
-        elif byte in b"]}":
-            level -= 1
-    return deepest
+    brackets = _STRINGS.sub(b"", text).translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
 
 
 def sentence(error: Exception) -> str:
     """
-    What msgspec says, as a sentence that begins with the member's name.
+    What msgspec says, as a sentence that names the member.
     """
     match = _WHERE.match(str(error))
     assert match is not None
-    what, where = match["what"], (match["where"] or "$").removeprefix("$").lstrip(".")
+    what = match["what"]
+    where = (match["where"] or "").replace("`", "").replace("key in", "a key of")
+    where = where.replace("$.", "").removeprefix("$").replace("[...]", "")
     for pattern, text in ((_MISSING, "is missing"), (_UNKNOWN, "is not known here")):
         found = pattern.match(what)
         if found:
             return f"{where + '.' if where else ''}{found['name']} {text}."
-    what = what.replace("`", "")
-    what = what[:1].lower() + what[1:]
-    return f"{where}: {what}." if where else f"The JSON is wrong: {what}."
+    subject = where or "The JSON"
+    expected = _EXPECTED.match(what)
+    if expected:
+        said = f"{subject} must be {_kinds(expected['kinds'])}{expected['rest']}"
+        got = {"float": "a decimal number"}.get(expected["got"], _kinds(expected["got"] or ""))
+        return f"{said}, not {got}." if got else f"{said}."
+    if _PATTERN.match(what):
+        return f"{subject} must be a name: {NAME_MEANS}."
+    what = what.removeprefix("JSON is malformed: ").replace("`", "")
+    if isinstance(error, msgspec.ValidationError) and not where:
+        # Of several members together.
+        return f"{what[:1].upper()}{what[1:]}."
+    return f"{where or 'The JSON is wrong'}: {what[:1].lower()}{what[1:]}."
+
+
+def _kinds(kinds: str) -> str:
+    return " or ".join(_KINDS.get(kind, kind) for kind in kinds.split(" | "))
+
+
+def check_value(text: bytes | Raw) -> None:
+    """
+    Check a JSON value that others are given as it came: that they can read
+    it.
+
+    @raise BadMessage: if its numbers are out of range.
+    """
+    try:
+        _value.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
+        raise BadMessage(sentence(e)) from e
 
 
 def decode(decoder: msgspec.json.Decoder[Any], text: bytes, limit: int, depth: int) -> Any:
