@@ -44,14 +44,18 @@ class DataDirectory:
             raise ConfigurationError(
                 f"data_dir: {self.path} cannot be made or used: {e.strerror}."
             ) from e
-        if status.st_uid not in (os.geteuid(), 0) or not os.access(self.path, os.W_OK | os.X_OK):
+        # Root may prepare the directory of the user that it becomes.
+        mine = os.geteuid() in (0, status.st_uid) or status.st_uid == 0
+        if not mine or not os.access(self.path, os.W_OK | os.X_OK):
             raise ConfigurationError(
                 f"data_dir: {self.path} belongs to user {status.st_uid} or cannot be written to; "
                 "choose a directory of your own."
             )
         try:
             file = os.open(
-                os.path.join(self.path, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+                os.path.join(self.path, LOCK),
+                os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
+                0o600,
             )
         except OSError as e:
             raise ConfigurationError(
@@ -63,8 +67,9 @@ class DataDirectory:
             text = os.pread(file, 32, 0).decode("ascii", "replace").strip()
             os.close(file)
             pid = int(text) if text.isdecimal() else 0
+            who = f"process {pid}" if pid else "it just starts"
             raise BrokerAlreadyRunning(
-                f"A broker runs with the data directory {self.path} already: process {pid}.", pid
+                f"A broker runs with the data directory {self.path} already: {who}.", pid
             ) from None
         self._file = file
         self.adopt(os.path.join(self.path, LOCK))
@@ -77,7 +82,7 @@ class DataDirectory:
         """
         if os.geteuid() == 0 and os.path.dirname(path) == self.path:
             owner = os.stat(self.path)
-            os.chown(path, owner.st_uid, owner.st_gid)
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
     def sign(self, pid: int) -> None:
         """
