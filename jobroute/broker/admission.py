@@ -89,9 +89,10 @@ class Admission:
         if service is None:
             if len(self._services) >= self._limits.services:
                 raise Busy(f"There are {len(self._services)} services, and that is the limit.")
-        elif service.queued + parts > self._limits.queued_parts:
+        queued = 0 if service is None else service.queued
+        if queued + parts > self._limits.queued_parts:
             raise Busy(
-                f"The queue of {request.service} has {service.queued} parts, and "
+                f"The queue of {request.service} has {queued} parts, {parts} would follow, and "
                 f"{self._limits.queued_parts} is the limit; try again later."
             )
         self._clients.check(request.client)
@@ -115,7 +116,8 @@ class Admission:
             return [(name,) for name in names]
         service = self._services.get(request.service)
         offering = [] if service is None else list(service.agents.values())
-        chosen = [a for a in offering if not a.draining and (names is None or a.name in names)]
+        wanted = None if names is None else set(names)
+        chosen = [a for a in offering if not a.draining and (wanted is None or a.name in wanted)]
         if target.count is None:
             if not chosen:
                 raise NotEnoughAgents(f"No agent offers the service {request.service}.")

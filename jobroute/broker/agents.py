@@ -1,11 +1,12 @@
 # -*- test-case-name: tests.broker.test_agents -*-
 """
-What agents say: that they live, what they hold, and how their attempts went.
+Agents: that they come and go, live, and hold what they were given.  How their
+attempts went is told to L{jobroute.broker.replies}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -18,6 +19,7 @@ from jobroute.broker.journal import Journal
 from jobroute.broker.numbers import Numbers
 from jobroute.broker.parts import Attempt
 from jobroute.broker.registration import Registration, describe
+from jobroute.broker.replies import Replies
 from jobroute.broker.roster import Agent, Roster
 from jobroute.broker.services import Services
 from jobroute.broker.verdicts import Verdicts
@@ -32,20 +34,8 @@ from jobroute.model import (
     Announcement,
     Frames,
     Held,
-    PartialStored,
     ReplyKind,
-    Verdict,
 )
-
-_FINAL = {
-    ReplyKind.RESULT: Verdict.SUCCEEDED,
-    ReplyKind.FAILURE: Verdict.FAILED,
-    ReplyKind.REFUSED: Verdict.REFUSED,
-}
-
-
-#: How many refused replies of one incarnation are noted.
-NOTES = 1000
 
 
 @implementer(IAgents)
@@ -70,16 +60,27 @@ class Agents:
     _counters: dict[str, int]
     epoch: int = field(default=0, init=False)
     registration: Registration = field(init=False)
+    _replies: Replies = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.registration = Registration(
             self._settings,
             self._clock,
             self._roster,
+            self._services,
             self._heartbeat,
             self._counters,
             lambda agent: self.lose(agent, "Another incarnation took its name."),
             self._admit,
+        )
+        self._replies = Replies(
+            self._settings.limits,
+            self._journal,
+            self._events,
+            self._numbers,
+            self._deliveries,
+            self._verdicts,
+            self._counters,
         )
 
     # -- Coming and going ----------------------------------------------------
@@ -190,8 +191,8 @@ class Agents:
         """
         See L{IAgents.unregistered}.
         """
-        self.registration.gone(route.identity)
         agent: Agent | None = route.agent
+        self.registration.gone(route)
         if agent is not None:
             self._remove(agent, "agent.left", "Its agent left.")
             self._journal.flush()
@@ -292,153 +293,18 @@ class Agents:
         See L{IAgents.replied}.
         """
         agent = self._agent(route)
-        if agent is None:
-            return
-        found = agent.held.get((part, attempt))
-        verdict = _FINAL.get(kind)
-        if found is None or not found.current:
-            self._late(agent, (part, attempt), kind, value, sequence, found)
-        elif verdict is not None:
-            self._final(agent, found, verdict, value, sequence, payload)
-        elif kind is ReplyKind.PARTIAL:
-            self._partial(agent, found, sequence, payload)
-        elif kind is ReplyKind.PROGRESS:
-            for wait in found.part.job.waits:
-                wait.progress(found.part, value)
-        elif kind is ReplyKind.CANCELLED:
-            self._cancelled(agent, found, bool(value))
-        elif kind is ReplyKind.STARTED:
-            self._deliveries.started(found)
-        self._journal.flush()
-
-    def _final(
-        self,
-        agent: Agent,
-        attempt: Attempt,
-        verdict: Verdict,
-        reason: Any,
-        partials: int,
-        payload: Frames,
-    ) -> None:
-        part = attempt.part
-        if partials > part.partials:
-            # Some are still missing; the agent sends all of them again.
-            self._counters["partials_refused"] += 1
-            return
-        self._counters["replies"] += 1
-        self._verdicts.end(part, verdict, reason or None, payload)
-        self._settle(agent, attempt)
-        self._deliveries.release(attempt)
-
-    def _settle(self, agent: Agent, attempt: Attempt) -> None:
-        """
-        Acknowledge a final reply when it is on disk.
-        """
-        if attempt.part.job.volatile:
-            agent.route.acknowledge(attempt.part.number, attempt.number)
-        else:
-            agent.settling[attempt.key] = None
-            self._journal.park(self._settled, agent, attempt.key)
-
-    def _settled(self, agent: Agent, key: tuple[int, int]) -> None:
-        del agent.settling[key]
-        agent.route.acknowledge(*key)
-
-    def _partial(self, agent: Agent, attempt: Attempt, sequence: int, payload: Frames) -> None:
-        part = attempt.part
-        if sequence != part.partials + 1:
-            self._counters["partials_refused"] += 1
-            if sequence <= part.partials:
-                self._journal.park(agent.route.acknowledge, *attempt.key, sequence)
-            return
-        if sequence > self._settings.limits.partials:
-            self._counters["partials_refused"] += 1
-            limit = self._settings.limits.partials
-            self._verdicts.end(part, Verdict.FAILED, f"It has more than {limit} partial results.")
-            self._deliveries.stop(attempt)
-            return
-        part.partials = sequence
-        self._counters["partials"] += 1
-        if not part.job.volatile:
-            self._journal.append(PartialStored(part.number, attempt.number, sequence, payload))
-        tell: Callable[..., None] = self._tell_partial
-        if part.job.volatile:
-            tell(agent, attempt, sequence, payload)
-        else:
-            self._journal.park(tell, agent, attempt, sequence, payload)
-
-    def _tell_partial(self, agent: Agent, attempt: Attempt, sequence: int, payload: Frames) -> None:
-        agent.route.acknowledge(*attempt.key, sequence)
-        for wait in attempt.part.job.waits:
-            wait.partial(attempt.part, sequence, payload)
-
-    def _cancelled(self, agent: Agent, attempt: Attempt, running: bool) -> None:
-        if not attempt.part.cancelling:
-            self._refused(agent, attempt.key, ReplyKind.CANCELLED, "It was not to be cancelled.")
-            return
-        self._verdicts.end(attempt.part, Verdict.CANCELLED, None)
-        self._settle(agent, attempt)
-        if running:
-            attempt.lingering = True
-        else:
-            self._deliveries.release(attempt)
+        if agent is not None:
+            self._replies.replied(agent, (part, attempt), kind, value, sequence, payload)
+            self._journal.flush()
 
     def released(self, route: IAgentRoute, part: int, attempt: int) -> None:
         """
         See L{IAgents.released}.
         """
         agent = self._agent(route)
-        if agent is None:
-            return
-        found = agent.held.get((part, attempt))
-        if found is not None and not found.current:
-            self._deliveries.release(found)
-        self._journal.flush()
-
-    def _late(
-        self,
-        agent: Agent,
-        key: tuple[int, int],
-        kind: ReplyKind,
-        value: Any,
-        sequence: int,
-        found: Attempt | None,
-    ) -> None:
-        """
-        A reply of an attempt that does not count, or is over.
-        """
-        if kind in (ReplyKind.PROGRESS, ReplyKind.STARTED) or key in agent.settling:
-            # Nothing hangs on it, or it is on its way to the disk already.
-            return
-        if kind is ReplyKind.PARTIAL:
-            agent.route.acknowledge(*key, sequence)
-            return
-        if found is None:
-            if kind is not ReplyKind.CANCELLED:
-                self._refused(agent, key, kind, "It is over, or was never given to that agent.")
-        elif kind is ReplyKind.CANCELLED and value:
-            found.lingering = True
-        else:
-            self._deliveries.release(found)
-            if kind is not ReplyKind.CANCELLED:
-                self._refused(agent, key, kind, "Its part had a verdict already.")
-        agent.route.acknowledge(*key)
-
-    def _refused(self, agent: Agent, key: tuple[int, int], kind: ReplyKind, reason: str) -> None:
-        """
-        Count it, and note it in the history of the part's job, whichever it
-        is; but an agent that raves must not fill the store.
-        """
-        self._counters["replies_refused"] += 1
-        agent.notes += 1
-        if agent.notes <= NOTES and 0 < key[0] < self._numbers.next:
-            self._events.record(
-                "reply.refused",
-                part=key[0],
-                attempt=key[1],
-                agent=agent.name,
-                data={"reply": kind.value, "reason": reason},
-            )
+        if agent is not None:
+            self._replies.released(agent, (part, attempt))
+            self._journal.flush()
 
     # -- Time ----------------------------------------------------------------
 

@@ -48,9 +48,10 @@ class Controller:
             command, checked = self._registry.prepare(name, properties, caller)
             result = command.execute(checked, payload, caller, reply_to)
         except JobrouteError as e:
-            self._refuse(e, reply_to)
+            reply_to.answer(AnswerKind.ERROR, e)
         except Exception:
-            self._refuse(self._bug(Failure(), name), reply_to)
+            bug = self._bug(Failure(), name)  # type: ignore[no-untyped-call]
+            reply_to.answer(AnswerKind.ERROR, bug)
         else:
             if result is LATER:
                 return
@@ -69,10 +70,6 @@ class Controller:
         error = failure.value
         if not isinstance(error, JobrouteError):
             error = self._bug(failure, name)
-        self._refuse(error, reply_to)
-
-    def _refuse(self, error: JobrouteError, reply_to: IReplyTo) -> None:
-        self._counters["requests_refused"] += 1
         reply_to.answer(AnswerKind.ERROR, error)
 
     def _bug(self, failure: Failure, name: str) -> InternalError:

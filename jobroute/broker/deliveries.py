@@ -16,7 +16,7 @@ from jobroute.broker.journal import Journal
 from jobroute.broker.parts import Attempt, Part
 from jobroute.broker.roster import Agent, Roster
 from jobroute.broker.routing import route
-from jobroute.broker.services import Services
+from jobroute.broker.services import Line, Services
 from jobroute.broker.timers import Timers
 from jobroute.broker.verdicts import Verdicts
 from jobroute.interfaces import Delivery, IClock, IStorage
@@ -74,21 +74,15 @@ class Deliveries:
         Give an agent with credit what waits for it.
         """
         while agent.capacity > len(agent.held) and agent.ready:
-            best: Part | None = None
+            best: Line | None = None
             chosen = None
             for service in agent.services:
-                if not service.queued:
-                    continue
-                part = service.best(agent.name)
-                if part is not None and (
-                    best is None
-                    or (-part.job.priority, part.number) < (-best.job.priority, best.number)
-                ):
-                    best, chosen = part, service
+                line = service.line(agent.name) if service.queued else None
+                if line is not None and (best is None or line.rank < best.rank):
+                    best, chosen = line, service
             if best is None or chosen is None:
                 return
-            chosen.pop(best)
-            self._assign(best, agent)
+            self._assign(chosen.pop(best), agent)
 
     def _assign(self, part: Part, agent: Agent) -> None:
         now = self._clock.monotonic()

@@ -108,7 +108,7 @@ class Dispatcher:
         """
         job = self._make(request, b"", volatile=True)
         self._verdicts.open_calls += 1
-        job.waits.append(Wait(job, reply_to, request.client, stream, counted=False))
+        job.waits[Wait(job, reply_to, request.client, stream, counted=False)] = None
         if token:
             job.token = token
             self._verdicts.calls.add(job)
@@ -124,9 +124,8 @@ class Dispatcher:
         number = self._numbers.take()
         id = request.id
         if id is None:
+            # Nobody else's: a client's own id is never just digits.
             id = str(number)
-            while (request.namespace, id) in self._verdicts.jobs:
-                id += "-"
         wall, now = self._clock.wall(), self._clock.monotonic()
         limits = request.limits
         left = self._settings.deadline if limits.deadline is None else limits.deadline
@@ -233,7 +232,7 @@ class Dispatcher:
             if isinstance(item, Part):
                 self._due(item, now)
             elif isinstance(item, Wait):
-                item.job.waits.remove(item)
+                del item.job.waits[item]
                 self._verdicts.forget(item)
                 item.failed(WaitTimeout(f"Job {item.job.id} is not done yet; it goes on."))
         if now >= self._ask_again:

@@ -41,7 +41,7 @@ class Heartbeat:
         """
         watch = _Watch(now, self.interval * self.liveness if grace is None else grace)
         self._watched[key] = watch
-        self._look(now + self.interval, key, watch)
+        self._look(now + min(self.interval, watch.limit), key, watch)
 
     def heard(self, key: Any, now: float) -> None:
         """

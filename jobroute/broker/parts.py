@@ -56,7 +56,7 @@ class Job:
     token: str = ""
     parts: list[Part] = field(factory=list)
     open: int = 0
-    waits: list[Wait] = field(factory=list)
+    waits: dict[Wait, None] = field(factory=dict)
 
     def record(self) -> JobRecord:
         """

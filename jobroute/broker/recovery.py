@@ -129,7 +129,8 @@ class Recovery:
         job.open += 1
         if part.state is PartState.QUEUED:
             if job.queue_limit is not None:
-                age = self._clock.wall() - job.submitted
+                # When a part came back to the queue nobody knows: not before now.
+                age = 0.0 if record.attempt else self._clock.wall() - job.submitted
                 part.queue_until = now + job.queue_limit - age
             self._deliveries.enqueue(part)
             return

@@ -14,6 +14,7 @@ import msgspec
 from attrs import define, field
 
 from jobroute.broker.roster import Agent, Roster
+from jobroute.broker.services import Services
 from jobroute.config import Settings
 from jobroute.interfaces import IAgentRoute, IClock, IHeartbeat
 from jobroute.log import Logger
@@ -71,6 +72,7 @@ class Registration:
     _settings: Settings
     _clock: IClock
     _roster: Roster
+    _services: Services
     _heartbeat: IHeartbeat
     _counters: dict[str, int]
     _displaced: Callable[[Agent], None]
@@ -95,7 +97,16 @@ class Registration:
         now = self._clock.monotonic()
         known = self._newcomers.get(announcement.incarnation)
         if known is not None:
-            known.announcement = announcement
+            if known.announcement.name == announcement.name:
+                known.announcement = announcement
+            return
+        if route.agent is not None and route.agent.name != announcement.name:
+            text = f"This incarnation is agent {route.agent.name} already."
+            self.refuse(route, "name-taken", text)
+            return
+        if len(self._newcomers) >= self._settings.limits.pending_registrations:
+            text = f"{len(self._newcomers)} registrations are under way, and that is the limit."
+            self.refuse(route, "busy", text)
             return
         refusal = self._refusal(announcement)
         if refusal is not None:
@@ -103,24 +114,36 @@ class Registration:
             return
         newcomer = _Newcomer(announcement, route, self.nonce(), now, now)
         self._newcomers[announcement.incarnation] = newcomer
-        rival = self._roster.get(announcement.name)
-        if rival is not None and rival.incarnation != announcement.incarnation:
-            newcomer.rival, newcomer.rival_asked = rival, now
-            rival.route.ping(self.nonce())
+        self._ask_rival(newcomer, now)
         route.ping(newcomer.nonce)
 
+    def _ask_rival(self, newcomer: _Newcomer, now: float) -> None:
+        """
+        Ping the living agent of another incarnation that has the name.
+        """
+        rival = self._roster.get(newcomer.announcement.name)
+        if rival is None or rival.incarnation == newcomer.announcement.incarnation:
+            newcomer.rival = None
+        elif rival is not newcomer.rival:
+            newcomer.rival, newcomer.rival_asked = rival, now
+            rival.route.ping(self.nonce())
+
     def _refusal(self, announcement: Announcement) -> str | None:
+        """
+        Which limit is in the way of an agent.
+        """
         limits = self._settings.limits
-        if len(self._newcomers) >= limits.pending_registrations:
-            return (
-                f"{limits.pending_registrations} registrations are under way, and that is the "
-                "limit; try again later."
-            )
         if self._roster.known(announcement.name) is None:
             if self._roster.names >= NAMES * limits.agents:
                 return f"{self._roster.names} names of agents are known, and that is the limit."
         if self._roster.get(announcement.name) is None and len(self._roster) >= limits.agents:
             return f"There are {limits.agents} agents, and that is the limit."
+        new = sum(self._services.get(name) is None for name in announcement.services)
+        if new and len(self._services) + new > limits.services:
+            return (
+                f"It offers {new} new services; there are {len(self._services)}, and "
+                f"{limits.services} is the limit."
+            )
         return None
 
     def refuse(self, route: IAgentRoute, code: str, text: str) -> None:
@@ -145,16 +168,20 @@ class Registration:
         self._decide(newcomer, self._clock.monotonic())
         return True
 
-    def gone(self, incarnation: str) -> None:
+    def gone(self, route: IAgentRoute) -> None:
         """
-        A newcomer took leave before it was taken.
+        Somebody took leave, maybe before it was taken.
         """
-        self._newcomers.pop(incarnation, None)
+        newcomer = self._newcomers.pop(route.identity, None)
+        if newcomer is not None and route.agent is None:
+            route.close()
 
     def _decide(self, newcomer: _Newcomer, now: float) -> None:
+        # Meanwhile the name may have got another agent than the one asked.
+        self._ask_rival(newcomer, now)
         rival = newcomer.rival
         name = newcomer.announcement.name
-        if rival is not None and not rival.gone:
+        if rival is not None:
             if self._heartbeat.silence(rival, now) < now - newcomer.rival_asked:
                 self._done(newcomer)
                 self.refuse(
@@ -163,11 +190,16 @@ class Registration:
                     f"Another agent has the name {name} and answers; choose another name.",
                 )
                 return
-            if now - newcomer.rival_asked < self._settings.heartbeat_interval:
+            settings = self._settings
+            patience = min(settings.heartbeat_interval, settings.registration_timeout / 2)
+            if now - newcomer.rival_asked < patience:
                 return
             self._displaced(rival)
-        if newcomer.answered:
-            self._done(newcomer)
+        self._done(newcomer)
+        refusal = self._refusal(newcomer.announcement)
+        if refusal is not None:
+            self.refuse(newcomer.route, "busy", refusal)
+        else:
             self._admitted(newcomer.announcement, newcomer.route)
 
     def _done(self, newcomer: _Newcomer) -> None:

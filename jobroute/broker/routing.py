@@ -135,7 +135,8 @@ def why(part: Part, service: Service | None, roster: Roster) -> tuple[str, str]:
     if not offering:
         return "no-agent", f"No agent offers the service {name}."
     if part.names is not None:
-        chosen = [a for a in offering if a.name in part.names]
+        wanted = set(part.names)
+        chosen = [a for a in offering if a.name in wanted]
         if not chosen:
             asked = ", ".join(part.names[:5])
             return (

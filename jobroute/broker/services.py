@@ -5,6 +5,7 @@ names that parts wait for, so that a busy name blocks nobody else.
 
 Within a line the highest priority goes first; within a priority clients take
 turns, so that a greedy one blocks nobody else; within a client's, the oldest.
+Lines from which an agent may be given something take turns as well.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -30,9 +32,12 @@ _Turns = OrderedDict[str, OrderedDict[Part, None]]
 class Line:
     """
     Parts that wait for the same agents.
+
+    @ivar turn: when something was taken out last, or when it was made.
     """
 
     names: _Names
+    turn: int
     size: int = field(default=0, init=False)
     _levels: dict[int, _Turns] = field(factory=dict, init=False)
     _order: list[int] = field(factory=list, init=False)
@@ -53,6 +58,13 @@ class Line:
         if first:
             own.move_to_end(part, last=False)
         self.size += 1
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """
+        The least of several lines is the one whose turn it is.
+        """
+        return self._order[0], self.turn
 
     def head(self) -> Part:
         """
@@ -109,6 +121,7 @@ class Service:
 
     name: str
     policy: IPolicy
+    _turns: Iterator[int] = field(factory=count)
     agents: dict[str, Agent] = field(factory=dict, init=False)
     queued: int = field(default=0, init=False)
     _lines: dict[_Names, Line] = field(factory=dict, init=False)
@@ -120,7 +133,7 @@ class Service:
         """
         line = self._lines.get(part.names)
         if line is None:
-            line = self._lines[part.names] = Line(part.names)
+            line = self._lines[part.names] = Line(part.names, next(self._turns))
             for name in part.names or ():
                 self._by_name.setdefault(name, {})[part.names] = line
         line.push(part, first)
@@ -134,38 +147,25 @@ class Service:
         line.remove(part)
         self._shrink(line)
 
-    def waiting(self, names: _Names) -> int:
+    def line(self, name: str) -> Line | None:
         """
-        How many parts wait for just these agents.
+        The line from which an agent of this name is given the next part, if
+        anything waits for it.
         """
-        line = self._lines.get(names)
-        return 0 if line is None else line.size
-
-    def best(self, name: str) -> Part | None:
-        """
-        The part that an agent of this name would be given next: the highest
-        priority of its lines, and the oldest of those.
-        """
-        best: Part | None = None
-        common = self._lines.get(None)
-        if common is not None:
-            best = common.head()
+        best = self._lines.get(None)
         for line in self._by_name.get(name, {}).values():
-            part = line.head()
-            if best is None or (-part.job.priority, part.number) < (
-                -best.job.priority,
-                best.number,
-            ):
-                best = part
+            if best is None or line.rank < best.rank:
+                best = line
         return best
 
-    def pop(self, part: Part) -> None:
+    def pop(self, line: Line) -> Part:
         """
-        Take out a part that L{best} returned.
+        Take out the part whose turn it is in a line.
         """
-        line = self._lines[part.names]
-        line.pop()
+        part = line.pop()
+        line.turn = next(self._turns)
         self._shrink(line)
+        return part
 
     def _shrink(self, line: Line) -> None:
         self.queued -= 1
@@ -190,6 +190,7 @@ class Services:
     """
 
     _policy: Callable[[], IPolicy]
+    _turns: Iterator[int] = field(factory=count, init=False)
     _services: dict[str, Service] = field(factory=dict, init=False)
 
     def get(self, name: str) -> Service | None:
@@ -204,7 +205,7 @@ class Services:
         """
         service = self._services.get(name)
         if service is None:
-            service = self._services[name] = Service(name, self._policy())
+            service = self._services[name] = Service(name, self._policy(), self._turns)
         return service
 
     def tidy(self, service: Service) -> None:

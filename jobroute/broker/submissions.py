@@ -15,8 +15,9 @@ from twisted.python.failure import Failure
 from jobroute.broker.admission import digest
 from jobroute.broker.journal import Journal
 from jobroute.broker.parts import Job
-from jobroute.errors import JobConflict, JobrouteError
+from jobroute.errors import InternalError, JobConflict, JobrouteError
 from jobroute.interfaces import IDispatcher, IStorage
+from jobroute.log import Logger
 from jobroute.model import JobRecord, JobRequest, PartState
 
 Answer = dict[str, Any] | JobrouteError
@@ -29,6 +30,8 @@ class Submissions:
     Looks an id up in the store before it accepts a job under it.  While that
     goes on, the id is claimed, and whoever submits it too waits in line.
     """
+
+    _log = Logger()
 
     _dispatcher: IDispatcher
     _storage: IStorage
@@ -75,6 +78,7 @@ class Submissions:
             found.addCallbacks(
                 self._found, self._unread, (namespace, ids), {}, (namespace, ids), {}
             )
+            found.addErrback(lambda f: self._log.failure("A submission failed.", f))
 
     def _accept(self, request: JobRequest, digest: bytes, tell: Callable[[Answer], None]) -> None:
         try:
@@ -94,12 +98,16 @@ class Submissions:
                     self._accept(request, digest(request), tell)
 
     def _unread(self, failure: Failure, namespace: str, ids: list[str]) -> None:
-        error = failure.value
-        if not isinstance(error, JobrouteError):
-            error = JobrouteError(f"The store could not be read: {error}")
+        error = self._error(failure)
         for id in ids:
             for _, tell in self._claims.pop((namespace, id)):
                 tell(error)
+
+    def _error(self, failure: Failure) -> JobrouteError:
+        if isinstance(failure.value, JobrouteError):
+            return failure.value
+        self._log.failure("The store could not be read.", failure)
+        return InternalError("The store could not be read; the broker's log says why.")
 
     def _again(self, request: JobRequest, job: Job, tell: Callable[[Answer], None]) -> None:
         if digest(request) != job.digest:
@@ -118,8 +126,10 @@ class Submissions:
         self._counters["jobs_existing"] += 1
         said = {"job": record.id, "number": record.number, "existing": True, "state": "done"}
         parts = self._storage.parts(record.number)
-        parts.addCallback(lambda found: tell({**said, "parts": len(found)}))
-        parts.addErrback(lambda f: tell(JobrouteError(str(f.value))))
+        parts.addCallbacks(
+            lambda found: tell({**said, "parts": len(found)}),
+            lambda failure: tell(self._error(failure)),
+        )
 
 
 def _conflict(request: JobRequest) -> JobConflict:

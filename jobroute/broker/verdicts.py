@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import define, field
+from twisted.python.failure import Failure
 
 from jobroute.broker.clients import Clients
 from jobroute.broker.events import Events
@@ -18,6 +19,7 @@ from jobroute.broker.payloads import Payloads
 from jobroute.broker.timers import Timers
 from jobroute.broker.waits import Calls, Wait
 from jobroute.config import Limits
+from jobroute.errors import InternalError, JobrouteError
 from jobroute.interfaces import IClock, IReplyTo, IStorage
 from jobroute.log import Logger
 from jobroute.model import Frames, JobEnded, PartEnded, PartState, Verdict
@@ -59,7 +61,7 @@ class Verdicts:
         """
         self.clients.wait(client)
         wait = Wait(job, reply_to, client, stream)
-        job.waits.append(wait)
+        job.waits[wait] = None
         if timeout is not None:
             now = self._clock.monotonic()
             self._timers.set(wait, now + timeout, now)
@@ -132,16 +134,31 @@ class Verdicts:
         elif job.waits:
             records = [part.record() for part in job.parts]
             found = gather_stored(job.id, job.number, records, self._storage, self._limits)
-            found.addCallback(lambda gathered: self._tell(job, *gathered))
-            found.addErrback(lambda f: self._log.failure("An outcome was not told.", f))
+            found.addCallbacks(
+                lambda gathered: self._tell(job, *gathered),
+                lambda failure: self._unread(job, failure),
+            )
 
     def _tell(self, job: Job, outcome: dict[str, Any], frames: Frames) -> None:
         for wait in job.waits:
             self.forget(wait)
             wait.done(outcome, frames)
-        job.waits = []
+        job.waits = {}
+
+    def _unread(self, job: Job, failure: Failure) -> None:
+        error = failure.value
+        if not isinstance(error, JobrouteError):
+            self._log.failure("The outcome of job {job_id} was not read.", failure, job_id=job.id)
+            error = InternalError("The results cannot be read; the broker's log says why.")
+        for wait in job.waits:
+            self.forget(wait)
+            wait.failed(error)
+        job.waits = {}
 
     def forget(self, wait: Wait) -> None:
+        """
+        A wait is over; whoever calls this answers it.
+        """
         self._timers.clear(wait)
         if wait.counted:
             self.clients.wait_over(wait.client)

@@ -15,7 +15,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from jobroute.broker.parts import Job, Part
+from jobroute.broker.parts import Attempt, Job, Part
 from jobroute.errors import JobrouteError
 from jobroute.interfaces import AnswerKind, IReplyTo
 from jobroute.model import Frames
@@ -52,12 +52,14 @@ class Wait:
         if "progress" in self.stream:
             self._answer(AnswerKind.PROGRESS, {**_about(part), "value": value})
 
-    def partial(self, part: Part, sequence: int, frames: Frames) -> None:
+    def partial(self, attempt: Attempt, sequence: int, frames: Frames) -> None:
         """
         A partial result came.
         """
         if "partial" in self.stream:
-            self._answer(AnswerKind.PARTIAL, {**_about(part), "sequence": sequence}, frames)
+            # When it is on disk the part may have another attempt already.
+            about = {**_about(attempt.part), "attempt": attempt.number, "sequence": sequence}
+            self._answer(AnswerKind.PARTIAL, about, frames)
 
     def part(self, part: Part, frames: Frames) -> None:
         """

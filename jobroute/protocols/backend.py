@@ -206,6 +206,10 @@ class BackendProtocol(SocketProtocol):
         Let a route's acknowledgements go with its next delivery, or by
         themselves if there is none soon.
         """
+        if self.transport is None:
+            # When the socket is closed, what was written last may still be committed.
+            route.acknowledged.clear()
+            return
         self._owing[route] = None
         if self._flush is None:
             self._flush = self._clock.callLater(ACKNOWLEDGE, self._flush_all)
@@ -220,6 +224,10 @@ class BackendProtocol(SocketProtocol):
         """
         An agent says something.
         """
+        if not frames:
+            # Cannot come from a ROUTER, and nobody could be told.
+            self._counters["agent_messages_malformed"] += 1
+            return
         address = frames[0]
         route = self._routes.get(address)
         try:

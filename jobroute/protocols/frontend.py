@@ -17,8 +17,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from jobroute.config import Limits
-from jobroute.errors import Congested, TransportError
+from jobroute.errors import Congested, InternalError, JobrouteError, TransportError
 from jobroute.interfaces import AnswerKind, Caller, IController, IReplyTo
+from jobroute.log import Logger
 from jobroute.model import Frames
 from jobroute.protocols.base import SocketProtocol
 from jobroute.wire.native import (
@@ -39,6 +40,8 @@ class ReplyTo:
     Where the answers to one request go.
     """
 
+    _log = Logger()
+
     _frontend: FrontendProtocol
     _envelope: list[bytes]
     _id: Raw
@@ -50,14 +53,20 @@ class ReplyTo:
         """
         if self._done:
             return
-        if kind is AnswerKind.RESULT:
+        try:
+            if kind is AnswerKind.RESULT:
+                self._done = True
+                frames = encode_answer(self._envelope, self._id, "result", value, payload, True)
+            elif kind is AnswerKind.ERROR:
+                self._done = True
+                frames = self._frontend.refusal(self._envelope, self._id, value)
+            else:
+                frames = encode_answer(self._envelope, self._id, kind.value, value, payload, False)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            self._log.failure("An answer cannot be written.")
             self._done = True
-            frames = encode_answer(self._envelope, self._id, "result", value, payload, True)
-        elif kind is AnswerKind.ERROR:
-            self._done = True
-            frames = encode_error(self._envelope, self._id, value)
-        else:
-            frames = encode_answer(self._envelope, self._id, kind.value, value, payload, False)
+            error = InternalError("The answer cannot be written; the broker's log says why.")
+            frames = self._frontend.refusal(self._envelope, self._id, error)
         self._frontend.send(frames)
 
 
@@ -91,7 +100,8 @@ class FrontendProtocol(SocketProtocol):
             request = decode_request(frames, self._limits)
         except Malformed as e:
             self._counters["messages_malformed"] += 1
-            self.send(encode_error(e.envelope, e.id, e.reason))
+            if e.envelope:
+                self.send(encode_error(e.envelope, e.id, e.reason))
             return
         self._controller.execute(
             request.command,
@@ -101,6 +111,13 @@ class FrontendProtocol(SocketProtocol):
             Caller("~" + frames[0].hex(), self.role),
             ReplyTo(self, request.envelope, request.id),
         )
+
+    def refusal(self, envelope: list[bytes], id: Raw, error: JobrouteError) -> list[bytes]:
+        """
+        The answer to a request that is refused.
+        """
+        self._counters["requests_refused"] += 1
+        return encode_error(envelope, id, error)
 
     def send(self, frames: list[bytes]) -> None:
         """

@@ -26,6 +26,9 @@ Token = Annotated[str, Meta(min_length=16, max_length=128)]
 Stream = list[Literal["progress", "partial", "part"]]
 
 
+_encode = msgspec.json.Encoder().encode
+
+
 class Later:
     """
     What C{execute} returns when the answer is given by somebody else.
@@ -150,8 +153,9 @@ class Registry:
                 f"{name} needs the role {entry.command.role}, and this connection is {caller.role}."
             )
         try:
-            if isinstance(properties, bytes):
-                return entry.command, entry.decoder.decode(properties)
-            return entry.command, msgspec.convert(properties, entry.command.properties)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
+            if not isinstance(properties, bytes):
+                # So that both are held to the same.
+                properties = _encode(properties)
+            return entry.command, entry.decoder.decode(properties)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError, TypeError) as e:
             raise BadProperty(text.sentence(e)) from e

@@ -36,7 +36,9 @@ class WaitProperties(JobOrCall, kw_only=True):
     Which job, and for how long.
     """
 
-    stream: Annotated[Stream, Meta(max_length=3, description="what to tell on the way")] = field(default_factory=list)
+    stream: Annotated[Stream, Meta(max_length=3, description="what to tell on the way")] = field(
+        default_factory=list
+    )
     timeout: Annotated[Seconds | None, Meta(description="seconds to wait at most")] = None
 
 

@@ -43,7 +43,7 @@ class JobsProperties(Properties, kw_only=True):
     verdict: Annotated[Verdict | None, Meta(description="with a part of this verdict")] = None
     limit: Annotated[int, Meta(ge=1, description="how many at most")] = 100
     before: Annotated[
-        Annotated[int, Meta(ge=0)] | None, Meta(description="the next of the page before")
+        Annotated[int, Meta(ge=0, le=2**62)] | None, Meta(description="the next of the page before")
     ] = None
 
 

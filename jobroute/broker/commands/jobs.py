@@ -5,6 +5,7 @@ C{SUBMIT}, C{SUBMIT_MANY} and C{CALL}: work for agents.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ from jobroute.broker.commands.base import LATER, Command, Name, Properties, Seco
 from jobroute.broker.submissions import Answer, Submissions
 from jobroute.broker.waits import Calls
 from jobroute.config import Limits
-from jobroute.errors import BadProperty, JobrouteError, TooLarge
+from jobroute.errors import BadMessage, BadProperty, JobrouteError, TooLarge
 from jobroute.interfaces import AnswerKind, Caller, IDispatcher, IReplyTo
 from jobroute.model import Frames, JobRequest, Target
 from jobroute.model import Limits as TimeLimits
@@ -110,7 +111,9 @@ class CallProperties(JobProperties, kw_only=True):
     Of a job that is not stored.
     """
 
-    stream: Annotated[Stream, Meta(max_length=3, description="what to tell on the way")] = msgspec.field(default_factory=list)
+    stream: Annotated[Stream, Meta(max_length=3, description="what to tell on the way")] = (
+        msgspec.field(default_factory=list)
+    )
     token: Annotated[Token | None, Meta(description="a secret to find it again by")] = None
 
 
@@ -126,7 +129,7 @@ def _target(given: str | TargetObject, limits: Limits) -> Target:
                 f"target.agents has {len(names)} names, and {limits.targets} is the limit."
             )
         if len(set(names)) != len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+            twice = next(name for name, times in Counter(names).items() if times > 1)
             raise BadProperty(f"target.agents names {twice} twice.")
     count = None if given.count == "all" else given.count
     if names is None:
@@ -134,6 +137,13 @@ def _target(given: str | TargetObject, limits: Limits) -> Target:
     if count is not None and count > len(names):
         raise BadProperty(f"target.count is {count}, and target.agents has {len(names)} names.")
     return Target(tuple(names), count)
+
+
+def _check_header(header: Raw) -> None:
+    try:
+        text.check_value(header)
+    except BadMessage as e:
+        raise BadProperty(f"header: {e}") from e
 
 
 def request(
@@ -144,6 +154,12 @@ def request(
 
     @raise JobrouteError: if it is over a limit.
     """
+    if id is not None and id.isdecimal():
+        raise BadProperty(f"job is {id}, and ids of digits alone are the broker's.")
+    if len(payload) >= limits.frames:
+        raise TooLarge(f"The job has {len(payload)} frames, and {limits.frames - 1} is the limit.")
+    if p.header is not _NULL:
+        _check_header(p.header)
     if p.attempts > limits.attempts:
         raise TooLarge(f"attempts is {p.attempts}, and {limits.attempts} is the limit.")
     return JobRequest(
