@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.client.test_faces -*-
+# -*- test-case-name: tests.client.test_sockets -*-
 """
 The sockets of a blocking client: one for each thread that uses it, so that no
 thread waits for another.

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.client.test_faces -*-
+# -*- test-case-name: tests.client.test_sockets -*-
 """
 The socket of a client in a reactor.
 """

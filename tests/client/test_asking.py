@@ -26,7 +26,7 @@ from jobroute.config import Limits
 from jobroute.errors import BadProperty, NotEnoughAgents, TooLarge
 from jobroute.model import Target
 from jobroute.wire.native import decode_request, encode_request
-from tests.client.test_core import StoppedClock
+from tests.client.rig import StoppedClock
 
 _json = st.recursive(
     st.none()

@@ -5,21 +5,13 @@ L{jobroute.client.request}.
 
 from __future__ import annotations
 
-import json
-from random import Random
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from jobroute.client.asking import Asking
-from jobroute.client.core import Core
 from jobroute.client.request import Request
-from jobroute.client.specs import JobSpec
 from jobroute.errors import (
     BrokerLost,
     Busy,
@@ -31,118 +23,7 @@ from jobroute.errors import (
 )
 from jobroute.interfaces import IClock
 from jobroute.wire.native import Answer
-from tests.client.broker import FakeBroker
-
-
-@implementer(IClock)
-class StoppedClock:
-    """
-    Both clocks, which a test moves.
-    """
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        """
-        Seconds.
-        """
-        return self.now
-
-    def wall(self) -> float:
-        """
-        Seconds since 1970.
-        """
-        return 1_700_000_000.0 + self.now
-
-
-class Rig:
-    """
-    A core and a broker, and the two pipes between them.
-    """
-
-    def __init__(self, timeout: float = 30.0, seed: int = 1, **limits: int) -> None:
-        self.clock = StoppedClock()
-        random = Random(seed)
-        self.core = Core(timeout, random, **limits)
-        self.asking = Asking("default", None, timeout, random, self.clock)
-        self.broker = FakeBroker(self._answer)
-        self.alive = True
-        self.answers: list[list[bytes]] = []
-        self.finished: list[Request[Any]] = []
-
-    def _answer(self, frames: list[bytes]) -> None:
-        assert frames[0] == b"client"
-        self.answers.append(frames[1:])
-
-    def send(self, request: Request[Any]) -> Request[Any]:
-        """
-        Begin a request.
-        """
-        request.finished = self.finished.append
-        self.core.send(request, self.clock.now)
-        return request
-
-    def outgoing(self) -> list[list[bytes]]:
-        """
-        What the client sends.
-        """
-        sent = []
-        while (frames := self.core.peek()) is not None:
-            sent.append(frames)
-            self.core.sent()
-        return sent
-
-    def exchange(self) -> None:
-        """
-        Carry everything to and fro.  Requests to a dead broker are lost.
-        """
-        while sent := self.outgoing():
-            for frames in sent:
-                if self.alive:
-                    self.broker.received([b"client", *frames])
-            self.deliver()
-
-    def deliver(self) -> None:
-        """
-        Carry the answers.
-        """
-        answers, self.answers = self.answers, []
-        for frames in answers:
-            self.core.received(frames, self.clock.now)
-
-    def advance(self, seconds: float) -> None:
-        """
-        Let time pass, everything done when it is due.
-        """
-        end = self.clock.now + seconds
-        self.exchange()
-        for _ in range(10_000):
-            due = self.core.next_due()
-            if due is None or due > end:
-                break
-            self.clock.now = max(self.clock.now, due)
-            self.core.due(self.clock.now)
-            self.exchange()
-        else:
-            raise AssertionError("next_due does not advance")
-        self.clock.now = end
-
-    def call(self, service: str = "echo", *frames: bytes, **more: Any) -> Request[Any]:
-        """
-        Begin a call.
-        """
-        given = {"timeout": None, "retry": False, **more}
-        callbacks = given.pop("callbacks", (None, None, None))
-        spec = JobSpec(service=service, payload=frames)
-        return self.send(self.asking.call(spec, callbacks, **given))
-
-    def submit(self, service: str = "echo", **more: Any) -> Request[Any]:
-        """
-        Begin a submission.
-        """
-        given = {"timeout": None, "retry": False, **more}
-        spec = JobSpec(service=service, job=given.pop("job", None))
-        return self.send(self.asking.submit(spec, **given))
+from tests.client.rig import Rig, StoppedClock
 
 
 class CoreTests(SynchronousTestCase):
@@ -470,12 +351,14 @@ class CoreTests(SynchronousTestCase):
         """
         What a finished request calls may end all the others.
         """
+
+        def closing(request: Request[Any]) -> None:
+            self.rig.finished.append(request)
+            self.rig.core.close()
+
         requests = [self.rig.call("hold") for _ in range(3)]
         for request in requests:
-            request.finished = lambda request: (
-                self.rig.finished.append(request),
-                self.rig.core.close(),
-            )[0]
+            request.finished = closing
         self.rig.core.close()
         self.assertEqual(self.rig.finished, requests)
 
@@ -549,101 +432,3 @@ class CoreTests(SynchronousTestCase):
             self.rig.exchange()
         self.assertLess(len(self.rig.core._timers), 1100)
         self.assertEqual(self.rig.core._by_id, {})
-
-    @settings(deadline=None)
-    @given(st.lists(st.lists(st.binary(max_size=40), max_size=4), max_size=8))
-    def test_any_frames(self, messages: list[list[bytes]]) -> None:
-        """
-        No frames whatever make the core raise.
-        """
-        rig = Rig()
-        rig.call("echo")
-        for frames in messages:
-            rig.core.received(frames, rig.clock.now)
-        rig.exchange()
-        self.assertEqual(len(rig.finished), 1)
-
-    @settings(deadline=None)
-    @given(
-        st.integers(1, 4),
-        st.sampled_from(["id", "result", "error", "progress", "partial", "part", "final"]),
-        st.recursive(
-            st.none() | st.booleans() | st.integers() | st.text(max_size=4),
-            lambda inner: (
-                st.lists(inner, max_size=3)
-                | st.dictionaries(
-                    st.sampled_from(
-                        ["job", "index", "parts", "verdict", "frames", "epoch", "number"]
-                    ),
-                    inner,
-                    max_size=5,
-                )
-            ),
-            max_leaves=12,
-        ),
-        st.booleans(),
-        st.lists(st.binary(max_size=3), max_size=3),
-    )
-    def test_any_answer(
-        self, id: int, kind: str, value: Any, final: bool, payload: list[bytes]
-    ) -> None:
-        """
-        No answer whatever makes it raise, and each request ends at most once.
-        """
-        rig = Rig()
-        rig.call("story", callbacks=(repr, repr, repr))
-        rig.send(rig.asking.jobs(None, None, None, None, 100, None))
-        body = msgspec.json.encode({"id": id, "final": final, kind: value})
-        rig.core.received([b"", body, *payload], rig.clock.now)
-        rig.core.received([b"", body, *payload], rig.clock.now)
-        rig.advance(100)
-        self.assertTrue(all(rig.finished.count(r) == 1 for r in rig.finished))
-
-    @settings(max_examples=60, deadline=None)
-    @given(st.integers(0, 2**32), st.floats(0, 0.6), st.floats(0, 0.3))
-    def test_exactly_one_outcome(self, seed: int, loss: float, duplication: float) -> None:
-        """
-        Whatever is lost, comes twice, or is forgotten in restarts: each
-        request gets exactly one outcome, and no call is done twice.
-        """
-        rig = Rig(seed=seed)
-        random = Random(seed)
-        requests = []
-        calls: list[str] = []
-        for step in range(60):
-            if step < 20:
-                service = random.choice(["echo", "hold", "busy", "story"])
-                retry = random.random() < 0.5
-                begin = random.choice([rig.call, rig.submit])
-                requests.append(begin(service, timeout=random.choice([None, 5]), retry=retry))
-            if random.random() < 0.1:
-                rig.broker.restart()
-            for job in list(rig.broker.jobs):
-                if random.random() < 0.2:
-                    rig.broker.release(job)
-            for frames in rig.outgoing():
-                body = json.loads(frames[1])
-                if body["command"] == "CALL" and body["service"] != "busy":
-                    calls.append(body["token"])
-                for _ in range(1 + (random.random() < duplication)):
-                    if random.random() >= loss:
-                        rig.broker.received([b"client", *frames])
-            rig.answers = [
-                frames
-                for frames in rig.answers
-                for _ in range(1 + (random.random() < duplication))
-                if random.random() >= loss
-            ]
-            rig.deliver()
-            rig.clock.now += random.random() * 3
-            rig.core.due(rig.clock.now)
-        for job in list(rig.broker.jobs):
-            rig.broker.release(job)
-        rig.alive = random.random() < 0.5
-        rig.advance(200)
-        for request in requests:
-            self.assertEqual(rig.finished.count(request), 1)
-            self.assertNotEqual(request.error is None, request.value is None)
-        self.assertEqual(rig.core.outstanding, 0)
-        self.assertEqual(rig.core._by_id, {})
-        self.assertEqual(len(calls), len(set(calls)))

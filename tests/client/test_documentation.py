@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.client.test_faces import BlockingFace
+from tests.client.faces import BlockingFace
 
 _ROOT = Path(__file__).parent.parent.parent
 
