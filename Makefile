@@ -18,7 +18,7 @@ RUN = $(if $(COVERAGE),$(VENV)/bin/python -m coverage run -m,$(VENV)/bin/python 
 
 help:
 	@echo "make demo            a broker, four agents and a real job for them, in half a minute"
-	@echo "make test            all tests (TESTS=tests.test_house: some; JOBS=4: so many at a time)"
+	@echo "make test            all tests (TESTS=tests.test_house: some; JOBS=1: one at a time, in one process)"
 	@echo "make bench           how fast it is, against a plain forwarder"
 	@echo "make simulate        crashes without end, by seed (SEEDS=2000: so many)"
 	@echo "make coverage        all tests, and which branches they took"
@@ -47,7 +47,7 @@ demo: $(VENV)/.made
 
 test: $(VENV)/.made
 	@echo "Running the tests, $(JOBS) at a time ..." >&2
-	@$(RUN) twisted.trial -j$(JOBS) $(TESTS)
+	@$(RUN) twisted.trial $(if $(filter-out 1,$(JOBS)),-j$(JOBS)) $(TESTS)
 
 bench: $(VENV)/.made
 	@$(VENV)/bin/python -m tests.bench
