@@ -154,7 +154,7 @@ class AgentCore:
         if message.ack:
             self.work.acknowledged(message.ack, now)
         key = (message.part, message.attempt)
-        sane = 0 <= key[0] <= _LARGEST and 0 <= key[1] <= _LARGEST
+        sane = 1 <= key[0] <= _LARGEST and 1 <= key[1] <= _LARGEST
         match kind:
             case "deliver" if sane:
                 self.work.delivered(message, now)
