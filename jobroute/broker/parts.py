@@ -91,6 +91,7 @@ class Part:
     @ivar queue_until: until when it may wait, on the monotonic clock.
     @ivar result: the result's frames, while they are in memory.
     @ivar frames: how many frames the result has.
+    @ivar told: whether those who wait were told its verdict.
     @ivar timer: belongs to L{jobroute.broker.timers}.
     """
 
@@ -110,6 +111,7 @@ class Part:
     queue_until: float = inf
     result: Frames | None = None
     frames: int = 0
+    told: bool = False
     timer: int | None = None
 
     def record(self) -> PartRecord:

@@ -122,6 +122,7 @@ class Recovery:
             reason=record.reason,
             ended=record.ended,
             frames=record.frames,
+            told=record.state is PartState.DONE,
         )
         job.parts.append(part)
         if part.state is PartState.DONE:

@@ -143,8 +143,9 @@ class Replies:
 
     def _tell_partial(self, agent: Agent, attempt: Attempt, sequence: int, payload: Frames) -> None:
         agent.route.acknowledge(*attempt.key, sequence)
-        for wait in attempt.part.job.waits:
-            wait.partial(attempt, sequence, payload)
+        if attempt.number == attempt.part.made:
+            for wait in attempt.part.job.waits:
+                wait.partial(attempt, sequence, payload)
 
     def _cancelled(self, agent: Agent, attempt: Attempt, running: bool) -> None:
         part = attempt.part

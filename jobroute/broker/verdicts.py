@@ -71,7 +71,9 @@ class Verdicts:
 
     def _replay(self, wait: Wait) -> None:
         for part in wait.job.parts:
-            if part.partials and part.attempt is not None:
+            # Also of an attempt that is over while its last partial results
+            # are on their way to the disk: those will be told.
+            if part.partials and not part.told:
                 stored = self._storage.partials(part.number, part.made, 0, part.partials)
                 wait.replay(part, stored)
 
@@ -112,6 +114,7 @@ class Verdicts:
             self._journal.park(self._job_over, job)
 
     def _part_over(self, part: Part) -> None:
+        part.told = True
         for wait in part.job.waits:
             if wait.stream:
                 wait.part(part, part.result or ())
