@@ -11,7 +11,6 @@ of a daemon.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,22 +24,19 @@ from twisted.python.reflect import namedAny
 from jobroute import __version__
 from jobroute.assembly import Broker, assemble
 from jobroute.clock import SystemClock
-from jobroute.config import SERVED, Settings
+from jobroute.config import Settings
 from jobroute.errors import JobrouteError, StorageError, StorageLost
 from jobroute.interfaces import (
     IClock,
     IController,
     IHeartbeat,
-    IMessagePort,
     INetwork,
     IObserver,
     IStorage,
-    SocketKind,
-    SocketOptions,
 )
 from jobroute.lock import DataDirectory
 from jobroute.log import Logger
-from jobroute.protocols.base import OneProtocol
+from jobroute.sockets import Sockets
 from jobroute.storage import storage_named
 
 #: Seconds between two looks at what is due.
@@ -48,13 +44,6 @@ TICK = 0.1
 
 #: Seconds between two looks at whether a drain is over.
 DRAIN_POLL = 0.02
-
-_KINDS = {
-    "frontend": SocketKind.ROUTER,
-    "backend": SocketKind.ROUTER,
-    "register": SocketKind.PULL,
-    "heartbeat": SocketKind.PUB,
-}
 
 
 @define(eq=False)
@@ -64,10 +53,8 @@ class _Life:
     """
 
     broker: Broker
-    network: INetwork
-    own_network: bool
+    sockets: Sockets
     storage: IStorage
-    ports: dict[str, IMessagePort] = field(factory=dict)
     loops: list[LoopingCall] = field(factory=list)
 
 
@@ -157,7 +144,7 @@ class BrokerService(Service):
         """
         if self._life is None:
             return {}
-        return {name: self._reachable(port.getHost()) for name, port in self._life.ports.items()}
+        return self._life.sockets.endpoints()
 
     @property
     def broker(self) -> Broker:
@@ -226,33 +213,9 @@ class BrokerService(Service):
             controller=self._controller,
             observers=self._observers,
         )
-        life = self._life = _Life(broker, network, self._given_network is None, storage)
-        for name in SERVED:
-            if self.settings.endpoints[name]:
-                self._listen(life, name)
-
-    def _listen(self, life: _Life, name: str) -> None:
-        settings = self.settings
-        options = SocketOptions(
-            high_water=10_000,
-            max_message=2 * settings.limits.message,
-            # Else whoever reconnects under a half-open identity is never heard.
-            handover=name in ("frontend", "backend"),
-            heartbeat=settings.heartbeat_interval if name in ("frontend", "backend") else 0.0,
-        )
-        address = settings.endpoints[name]
-        endpoint = life.network.endpoint(_KINDS[name], address, options)
-        listening = endpoint.listen(OneProtocol(life.broker.protocols[name]), paused=True)
-        failures: list[Failure] = []
-
-        def bound(port: IMessagePort) -> None:
-            life.ports[name] = port
-
-        listening.addCallbacks(bound, failures.append)
-        if failures:
-            failures[0].raiseException()
-        if address.startswith("ipc://"):
-            self._directory.adopt(address.removeprefix("ipc://"))
+        sockets = Sockets(self.settings, self._directory, network)
+        self._life = _Life(broker, sockets, storage)
+        sockets.bind(broker.protocols)
 
     async def _start(self, life: _Life) -> None:
         self._directory.sign(os.getpid())
@@ -261,10 +224,9 @@ class BrokerService(Service):
         restored = await life.storage.open(broker.journal.committed, self._trouble)
         broker.begin(restored)
         await broker.granted()
-        for port in life.ports.values():
-            port.resumeReading()
+        life.sockets.resume()
         self._loop(life, TICK, broker.tick)
-        if "heartbeat" in life.ports:
+        if "heartbeat" in life.sockets:
             self._loop(life, self.settings.heartbeat_interval, broker.beat)
         self._log.info(
             "Broker {version} serves epoch {epoch} at {frontend}.",
@@ -371,10 +333,9 @@ class BrokerService(Service):
     async def _close(self) -> None:
         life, self._life = self._life, None
         if life is not None:
-            for port in life.ports.values():
-                await port.stopListening()
-            if life.own_network:
-                await life.network.close()
+            await life.sockets.close()
+            if self._given_network is None:
+                await life.sockets.network.close()
             await life.storage.close()
         self._directory.release()
 
@@ -390,13 +351,3 @@ class BrokerService(Service):
             "started": self._began,
             "endpoints": self.endpoints,
         }
-
-    def _reachable(self, url: str) -> str:
-        """
-        An address that was bound as a wildcard, as others can reach it.
-        """
-        for wildcard in ("tcp://0.0.0.0:", "tcp://[::]:", "tcp://*:"):
-            if url.startswith(wildcard):
-                host = self.settings.advertise or socket.gethostname()
-                return f"tcp://{host}:{url.removeprefix(wildcard)}"
-        return url
