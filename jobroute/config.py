@@ -33,7 +33,7 @@ DEFAULT_PORT = 7780
 def _limit(default: float, help: str, least: float = 1, most: float = 2**53) -> Any:
     def within(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         whole = isinstance(default, int)
-        kinds: tuple[type, ...] = (int,) if whole else (int, float)
+        kinds: Any = int if whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds):
             what = "a whole number" if whole else "a number"
             raise ConfigurationError(f"{attribute.name} must be {what}, not {value!r}.")

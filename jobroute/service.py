@@ -169,14 +169,14 @@ class BrokerService(Service):
         """
         Lock the data directory and bind the sockets, while privileges last.
         """
-        super().privilegedStartService()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
         self._bind_or_fail()
 
     def startService(self) -> None:
         """
         Bind, if that was not done; open the store, recover, then read.
         """
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         if self._life is None and not isinstance(self._outcome, Failure):
             self._bind_or_fail()
         if self._life is not None:
@@ -300,7 +300,7 @@ class BrokerService(Service):
         Take nothing new, wait for calls and the disk, tell the agents, close
         the sockets, close the store.  Never fails.
         """
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         stopped = Deferred.fromCoroutine(self._stop(None))
         return stopped.addErrback(lambda f: self._log.failure("The stop failed.", f))
 

@@ -212,10 +212,10 @@ class Agent(Service):
         reactor = self._reactor
         if reactor is None:
             # Not before somebody wants one, so that others can choose it.
-            reactor = namedAny("twisted.internet.reactor")  # type: ignore[no-untyped-call]
+            reactor = namedAny("twisted.internet.reactor")
         network = self._network
         if network is None:
-            network = self._own_network = namedAny(_NETWORK)(reactor, 1)  # type: ignore[no-untyped-call]
+            network = self._own_network = namedAny(_NETWORK)(reactor, 1)
         self._pool = self._make_pool(self._slots, f"jobroute-{self.agent_name}")
         self._incarnation = Incarnation(
             self._announcement(f"{self._random.getrandbits(128):032x}"),
@@ -336,11 +336,11 @@ class Agent(Service):
             deferred.callback(None)
 
     def _on_refused(self, failure: Failure) -> None:
-        if failure.check(RegistrationRefused):  # type: ignore[no-untyped-call]
+        if failure.check(RegistrationRefused):
             error = RegistrationRefused(
                 f"The broker does not take agent {self.agent_name}: {failure.value}"
             )
-            failure = Failure(error)  # type: ignore[no-untyped-call]
+            failure = Failure(error)
         self._log.error("{reason}", reason=failure.getErrorMessage())
         if self._until is not None:
             self.abort()

@@ -41,7 +41,7 @@ def sleep(payload: Any, context: Context) -> Deferred[bytes]:
     Wait for as many seconds as the payload says, and give it back.  Can be
     cancelled.
     """
-    reactor = namedAny("twisted.internet.reactor")  # type: ignore[no-untyped-call]
+    reactor = namedAny("twisted.internet.reactor")
     return sleep_in(reactor, payload)
 
 

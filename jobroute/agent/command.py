@@ -125,7 +125,7 @@ def run(
     set_level(log_level)
     globalLogBeginner.beginLoggingTo([textFileLogObserver(stderr)], redirectStandardIO=False)
     # The functions' modules have had their chance to choose a reactor.
-    reactor: Any = namedAny("twisted.internet.reactor")  # type: ignore[no-untyped-call]
+    reactor: Any = namedAny("twisted.internet.reactor")
     status: list[int] = []
 
     def stopped(result: Failure | None) -> None:

@@ -92,7 +92,7 @@ class Discovery:
         try:
             endpoint = self._network.endpoint(SocketKind.DEALER, self._url, options)
         except Exception:
-            self._fail(Failure())  # type: ignore[no-untyped-call]
+            self._fail(Failure())
             return
         endpoint.connect(FrontendFactory(self._answered)).addCallbacks(self._open, self._fail)
 
@@ -127,7 +127,7 @@ class Discovery:
         try:
             endpoints = read_endpoints(answer)
         except Exception:
-            self._fail(Failure())  # type: ignore[no-untyped-call]
+            self._fail(Failure())
             return
         if endpoints is not None:
             self.stop()

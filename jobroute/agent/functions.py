@@ -115,7 +115,7 @@ def resolve(dotted: str) -> Callable[..., Any]:
     if not colon or not module_name or not path:
         raise ConfigurationError(f"A function is named module:callable, not {dotted!r}.")
     try:
-        found: Any = namedModule(module_name)  # type: ignore[no-untyped-call]
+        found: Any = namedModule(module_name)
     except Exception as e:
         raise ConfigurationError(
             f"The module {module_name} cannot be imported: {type(e).__name__}: {e}."

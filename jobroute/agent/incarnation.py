@@ -203,7 +203,7 @@ class Incarnation:
         """
         It does not take us.
         """
-        self._on_refused(Failure(RegistrationRefused(f"{text[:1000]} ({code[:64]})")))  # type: ignore[no-untyped-call]
+        self._on_refused(Failure(RegistrationRefused(f"{text[:1000]} ({code[:64]})")))
 
     # -- The functions' host
 
@@ -297,7 +297,7 @@ class Incarnation:
         try:
             endpoint = self._network.endpoint(kind, self.endpoints[name], options)
         except Exception:
-            failed(Failure())  # type: ignore[no-untyped-call]
+            failed(Failure())
             return
         endpoint.connect(factory).addCallbacks(opened, failed)
 

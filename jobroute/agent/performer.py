@@ -125,7 +125,7 @@ class Performer:
         try:
             value = function.perform(context.frames, context)
         except BaseException:
-            self._end(attempt, *self._failed(attempt, context, Failure()))  # type: ignore[no-untyped-call]
+            self._end(attempt, *self._failed(attempt, context, Failure()))
             return
         if inspect.iscoroutine(value):
             value = Deferred.fromCoroutine(value)
@@ -151,7 +151,7 @@ class Performer:
             check_size(payload, self._limits)
         except BaseException:
             # SystemExit too: it ends the function, not the agent.
-            self._reactor.callFromThread(self._thread_failed, attempt, context, Failure())  # type: ignore[no-untyped-call]
+            self._reactor.callFromThread(self._thread_failed, attempt, context, Failure())
         else:
             self._reactor.callFromThread(self._end, attempt, "result", payload, "")
 
@@ -165,7 +165,7 @@ class Performer:
             payload = encode_frames(value)
             check_size(payload, self._limits)
         except Exception:
-            return self._failed(attempt, context, Failure())  # type: ignore[no-untyped-call]
+            return self._failed(attempt, context, Failure())
         return "result", payload, ""
 
     def _failed(

@@ -50,7 +50,7 @@ class Controller:
         except JobrouteError as e:
             reply_to.answer(AnswerKind.ERROR, e)
         except Exception:
-            bug = self._bug(Failure(), name)  # type: ignore[no-untyped-call]
+            bug = self._bug(Failure(), name)
             reply_to.answer(AnswerKind.ERROR, bug)
         else:
             if result is LATER:

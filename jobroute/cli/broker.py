@@ -45,7 +45,7 @@ def run(arguments: Sequence[str], stderr: TextIO | None = None) -> int:
         print(f"{e}\nTry 'jobroute broker --help' for help.", file=stderr)
         return USAGE
     globalLogBeginner.beginLoggingTo([textFileLogObserver(stderr)], redirectStandardIO=False)
-    reactor: Any = namedAny("twisted.internet.reactor")  # type: ignore[no-untyped-call]
+    reactor: Any = namedAny("twisted.internet.reactor")
     service: Any = tap.makeService(options, reactor)
     service.privilegedStartService()
     service.startService()

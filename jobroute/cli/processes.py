@@ -35,7 +35,7 @@ def broker(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     assert ctx.parent is not None
     if ctx.parent.get_parameter_source("broker") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--broker is for those who look for one; use --frontend or --tcp.")
-    run: Any = namedAny(_BROKER)  # type: ignore[no-untyped-call]
+    run: Any = namedAny(_BROKER)
     ctx.exit(run(arguments))
 
 
@@ -70,5 +70,5 @@ def agent(session: Session, /, **given: Any) -> None:
 
     Modules are looked for in the current folder, too.
     """
-    run: Any = namedAny(_AGENT)  # type: ignore[no-untyped-call]
+    run: Any = namedAny(_AGENT)
     click.get_current_context().exit(run(session.url, **given))

@@ -319,7 +319,7 @@ class Connection(ZmqConnection):  # type: ignore[misc]
             except zmq.Again:
                 return
             except zmq.ZMQError:
-                self.shutdown(Failure())  # type: ignore[no-untyped-call]
+                self.shutdown(Failure())
                 return
             try:
                 received(frames)
@@ -347,7 +347,7 @@ class Connection(ZmqConnection):  # type: ignore[misc]
 
 
 def _done() -> Failure:
-    return Failure(ConnectionDone())  # type: ignore[no-untyped-call]
+    return Failure(ConnectionDone())
 
 
 def _closed(frame: bytes, flags: int) -> None:

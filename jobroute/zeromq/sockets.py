@@ -139,9 +139,7 @@ class MemorySocket:
         self._vanish(self.options.linger <= 0)
         if protocol is not None:
             try:
-                protocol.connectionLost(
-                    Failure(ConnectionDone())  # type: ignore[no-untyped-call]
-                )
+                protocol.connectionLost(Failure(ConnectionDone()))
             except Exception:
                 self._log.failure("{name} failed to hear of its end.", name=self.name)
 

@@ -19,6 +19,7 @@ from twisted.web.client import FileBodyProducer, readBody
 from jobroute.client import Client
 from jobroute.client.outcomes import Outcome
 from jobroute.config import frontend_url
+from jobroute.errors import JobrouteError
 from tests.service.kit import Process, ServiceCase, twistd, until, wait_until_served
 
 #: The twistd command, wherever it is installed.
@@ -105,7 +106,11 @@ class SignalTests(ProcessCase):
         broker.send(signal.SIGTERM)
 
         async def stopping() -> bool:
-            return (await client.submit("x", b"").addErrback(lambda f: f.value.code)) == "stopping"
+            try:
+                await client.submit("x", b"")
+            except JobrouteError as e:
+                return e.code == "stopping"
+            return False
 
         await until(stopping)
         broker.send(signal.SIGTERM)
@@ -240,7 +245,10 @@ class CrashTests(ProcessCase):
 
 def _verdicts(url: str) -> dict[str, dict[str, int]]:
     with Client(url) as client:
-        return {line.job: dict(line.verdicts) for line in client.jobs(limit=1000).jobs}
+        return {
+            line.job: {str(v): n for v, n in line.verdicts.items()}
+            for line in client.jobs(limit=1000).jobs
+        }
 
 
 class ExampleTests(ProcessCase):

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
+from typing import Any
 
 from attrs import evolve
 from twisted.application.service import IService, MultiService
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -22,7 +25,8 @@ from jobroute.errors import (
     StorageError,
     StorageLost,
 )
-from jobroute.interfaces import AnswerKind, IController, IObserver
+from jobroute.interfaces import AnswerKind, Caller, IController, IObserver, IReplyTo, IStorage
+from jobroute.model import Event, Frames, Restored
 from jobroute.service import BrokerService
 from jobroute.storage.memory import MemoryStorage
 from tests.service.kit import ServiceCase, settings, until
@@ -44,7 +48,7 @@ class Listener:
     def __init__(self) -> None:
         self.kinds: list[str] = []
 
-    def observed(self, event: object) -> None:
+    def observed(self, event: Event) -> None:
         """
         Remember.
         """
@@ -57,7 +61,14 @@ class OneAnswer:
     Answers everything with the same.
     """
 
-    def execute(self, name, properties, payload, caller, reply_to):
+    def execute(
+        self,
+        name: str,
+        properties: bytes | dict[str, Any],
+        payload: Frames,
+        caller: Caller,
+        reply_to: IReplyTo,
+    ) -> None:
         """
         Answer.
         """
@@ -188,19 +199,24 @@ class ServiceTests(ServiceCase):
         await stopping
 
 
+@implementer(IStorage)
 class Failing:
     """
     A storage that does what a test wants to see survived.
     """
 
-    def __init__(self, storage, error) -> None:
+    def __init__(self, storage: IStorage, error: StorageError | None) -> None:
         self._storage = storage
         self._error = error
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
 
-    def open(self, committed, trouble):
+    def open(
+        self,
+        committed: Callable[[int], None],
+        trouble: Callable[[StorageError | None], None],
+    ) -> Deferred[Restored]:
         """
         Keep what trouble is reported to.
         """
@@ -215,7 +231,7 @@ class StartTests(ServiceCase):
     Starts that fail: one sentence, everything given back, the reactor goes on.
     """
 
-    def fails(self, service: BrokerService, kind: type[Exception]) -> object:
+    def fails(self, service: BrokerService, kind: type[Exception]) -> Any:
         """
         Start, and return the failure.
         """
