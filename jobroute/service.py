@@ -334,6 +334,7 @@ class BrokerService(Service):
         life, self._life = self._life, None
         if life is not None:
             await life.sockets.close()
+            life.broker.journal.end()
             if self._given_network is None:
                 await life.sockets.network.close()
             await life.storage.close()

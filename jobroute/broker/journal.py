@@ -24,6 +24,7 @@ class Journal:
     """
     @ivar position: how many changes were appended in this epoch.
     @ivar stored: how many of them are on disk.
+    @ivar ended: nothing is written or released any more.
     """
 
     _log = Logger()
@@ -31,6 +32,7 @@ class Journal:
     _write: Callable[[int, Sequence[Change]], None]
     position: int = field(default=0, init=False)
     stored: int = field(default=0, init=False)
+    ended: bool = field(default=False, init=False)
     _changes: list[Change] = field(factory=list, init=False)
     _effects: deque[tuple[int, Callable[..., object], tuple[Any, ...]]] = field(
         factory=deque, init=False
@@ -55,6 +57,8 @@ class Journal:
         Call C{effect} when all that was appended until now is on disk: at
         once if it is.
         """
+        if self.ended:
+            return
         if self.stored == self.position and not self._effects:
             self._release(effect, arguments)
         else:
@@ -66,7 +70,8 @@ class Journal:
         """
         if self._changes:
             changes, self._changes = self._changes, []
-            self._write(self.position, changes)
+            if not self.ended:
+                self._write(self.position, changes)
 
     def committed(self, position: int) -> None:
         """
@@ -77,6 +82,14 @@ class Journal:
             _, effect, arguments = self._effects.popleft()
             self._release(effect, arguments)
         self.flush()
+
+    def end(self) -> None:
+        """
+        There is nobody left to tell: write what was handed over, and nothing
+        that would follow from it.
+        """
+        self.ended = True
+        self._effects.clear()
 
     def _release(self, effect: Callable[..., object], arguments: tuple[Any, ...]) -> None:
         try:
