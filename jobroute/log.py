@@ -26,6 +26,13 @@ def set_level(name: str) -> None:
     _least = LogLevel.lookupByName(name)
 
 
+def least_level() -> str:
+    """
+    The level below which nothing is said.
+    """
+    return str(_least.name)
+
+
 class Logger(TwistedLogger):
     """
     Twisted's, with a least level.
