@@ -26,6 +26,10 @@ T = TypeVar("T")
 #: How many numbers are taken when a store is opened.
 NUMBERS = 100_000
 
+#: How many numbers an epoch that is gone may have used: agents that outlive
+#: a broker hold its numbers, and must not meet them again in the next one's.
+NUMBERS_AN_EPOCH = 100_000
+
 #: Where it is, in sentences about it.
 PLACE = "(memory)"
 
@@ -41,14 +45,16 @@ class MemoryStorage:
     @ivar most_jobs: how many ended jobs are kept at most, whatever
         L{jobroute.model.Forgotten} says: memory is smaller than a disk.
     @ivar most_events: how many events, likewise.
+    @param epoch: the number of the latest epoch of stores that are gone.
     """
 
     #: Calls what it is given in a later turn of the reactor.
     _later: Callable[[Callable[[], None]], object]
     most_jobs: int = field(default=100_000, kw_only=True)
     most_events: int = field(default=300_000, kw_only=True)
-    _tables: Tables = field(factory=Tables, init=False)
-    _epoch: int = field(default=0, init=False)
+    #: How many epochs were before, in stores that are gone.
+    _epoch: int = field(default=0, kw_only=True, alias="epoch")
+    _tables: Tables = field(init=False)
     _pending: deque[tuple[int, Sequence[model.Change]]] = field(factory=deque, init=False)
     _due: bool = field(default=False, init=False)
     #: How many changes were not stored, since one cannot be.
@@ -56,6 +62,9 @@ class MemoryStorage:
     _callbacks: tuple[Callable[[int], None], Callable[[StorageError | None], None]] | None = field(
         default=None, init=False
     )
+
+    def __attrs_post_init__(self) -> None:
+        self._tables = Tables(numbers=self._epoch * NUMBERS_AN_EPOCH + 1)
 
     def open(
         self,
@@ -196,6 +205,7 @@ class MemoryStorage:
 
 def made_for(settings: Settings, reactor: Any, clock: IClock) -> MemoryStorage:
     """
-    An empty store.
+    An empty store.  The time stands for the epochs of which it knows
+    nothing, a tenth of a second for each.
     """
-    return MemoryStorage(partial(reactor.callLater, 0))
+    return MemoryStorage(partial(reactor.callLater, 0), epoch=int(10 * clock.wall()))

@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from jobroute import storage
 from jobroute.clock import SystemClock
-from jobroute.config import Settings
+from jobroute.config import Settings, load
 from jobroute.errors import ConfigurationError
 from jobroute.interfaces import IStorage
 from jobroute.storage import storage_named
@@ -94,6 +94,28 @@ class StorageNamedTests(SynchronousTestCase):
             failure = self.assertRaises(ConfigurationError, self.named, name)
             self.assertIn(repr(name), str(failure))
             self.assertIn(word, str(failure))
+
+    def test_memory_begins_anew(self) -> None:
+        """
+        A broker whose store was in memory begins with an epoch and numbers
+        that the one before it cannot have used: agents outlive both.
+        """
+        clock = SystemClock()
+        now = clock.wall()
+        clock.wall = lambda: now
+        first = self.successResultOf(self.opened(clock))
+        now += 0.2
+        second = self.successResultOf(self.opened(clock))
+        self.assertGreater(second.epoch, first.epoch)
+        self.assertGreaterEqual(second.numbers, first.numbers + 100_000)
+        self.assertLess(second.numbers, 2**53)
+
+    def opened(self, clock: SystemClock) -> Any:
+        """
+        What a new store in memory says when it is opened.
+        """
+        store = storage_named("memory", load({"data_dir": "/x"}), Clock(), clock)
+        return store.open(lambda position: None, lambda error: None)
 
     def test_cheap(self) -> None:
         """
