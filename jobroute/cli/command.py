@@ -61,7 +61,8 @@ class Commands(click.Group):
         sentence = str(error)
         if isinstance(error, BrokerLost):
             sentence = session.no_broker
-        if session.screen.json:
+        # What became of a job was printed before.
+        if session.screen.json and not isinstance(error, JobFailed):
             session.screen.value({"error": sentence, "code": error.code})
         session.screen.say(sentence)
         if isinstance(error, JobFailed | StageError):

@@ -70,7 +70,7 @@ def call(
     quick, and can be asked again.
     """
     job, frames = _job(given), options.frames(payload, files)
-    with session.client(namespace, client) as asking, session.screen.progress(service) as bar:
+    with session.client(namespace, client) as asking, session.screen.waiting(service) as bar:
         said = Stream(session.screen, bar, raw)
         outcome = asking.call(service, *frames, timeout=timeout, **job, **said.callbacks(stream))
     show_outcome(session.screen, outcome, raw, said.partials)
@@ -230,7 +230,7 @@ def wait(
     failures: list[JobFailed] = []
     with session.client(namespace) as asking:
         for job in jobs:
-            with session.screen.progress(job) as bar:
+            with session.screen.waiting(job) as bar:
                 said = Stream(session.screen, bar, raw)
                 outcome = asking.wait(job, timeout=timeout, **said.callbacks(stream))
             show_outcome(session.screen, outcome, raw, said.partials)

@@ -7,6 +7,7 @@ JSON if asked for.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,14 +18,31 @@ import msgspec
 from attrs import define, field, frozen
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from jobroute.clock import SystemClock
 from jobroute.interfaces import IClock
 
+#: Is told how much is done, and of how much.
+Progressed = Callable[[int, int | None], None]
+
+#: Terminals that can do nothing.
+_DUMB = ("dumb", "unknown")
+
 _encode = msgspec.json.Encoder().encode
+
+#: What a terminal would obey, but for tabs and the ends of lines.
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 #: How some words look on a terminal.
 _STYLES = {
@@ -134,7 +152,7 @@ class Screen:
 
     @terminal.default
     def _is_terminal(self) -> bool:
-        return self.out.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+        return not self.json and self.out.isatty() and os.environ.get("TERM") not in _DUMB
 
     @property
     def console(self) -> Console:
@@ -201,18 +219,21 @@ class Screen:
 
     def frame(self, frame: bytes, raw: bool = False) -> None:
         """
-        A result: all bytes of it, but for what a terminal cannot show.
+        A result.  Text ends with a newline; a pipe gets all else as it is, a
+        terminal nothing that it would obey.
 
         @param raw: bytes as they are, wherever they go.
         """
         if not raw:
             try:
-                frame.decode("utf-8")
+                text = frame.decode("utf-8")
             except UnicodeDecodeError:
                 if self.terminal:
-                    frame = f"{shown(frame)} (--raw, or a pipe, gives them)".encode()
+                    frame = f"{shown(frame)} (a pipe, or --raw, gives them)\n".encode()
             else:
-                if not frame.endswith(b"\n"):
+                if self.terminal:
+                    frame = _OBEYED.sub(lambda found: clean(found[0]), text).encode()
+                if not text.endswith("\n"):
                     frame += b"\n"
         self._write(frame)
 
@@ -223,6 +244,8 @@ class Screen:
         said = clean(sentence)
         if self._bar is not None:
             self._bar.console.print(Text(said))
+        elif self.err.isatty():
+            Console(file=self.err, width=self.width, highlight=False).print(Text(said))
         else:
             print(said, file=self.err, flush=True)
 
@@ -259,7 +282,13 @@ class Screen:
     def _draw(self, columns: Sequence[Column], rows: list[list[str]]) -> None:
         console = self.console
         room = [i for i, column in enumerate(columns) if column.wide <= console.width]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            show_edge=False,
+            header_style="bold",
+        )
         for i in room:
             justify: Any = "right" if columns[i].number else "left"
             table.add_column(columns[i].title, justify=justify, overflow="fold")
@@ -292,40 +321,60 @@ class Screen:
     # -- Progress ------------------------------------------------------------
 
     @contextmanager
-    def progress(
-        self, what: str, total: int | None = None
-    ) -> Iterator[Callable[[int, int | None], None]]:
+    def progress(self, what: str, total: int | None = None) -> Iterator[Progressed]:
         """
-        A bar on the terminal, if there is one, while something goes on.
+        A bar on the terminal, if there is one, while many things are done.
 
-        @return: to be told how much is done, and of how much.
+        @return: to be told how many are done, and of how many.
         """
-        if self.json or not self.err.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
-            yield lambda done, total: None
-            return
-        console = Console(file=self.err, width=self.width, highlight=False)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        bar = Progress(
-            *columns,
-            console=console,
-            transient=True,
-            expand=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        with bar:
-            task = bar.add_task(what, total=total)
+        count = MofNCompleteColumn() if total is not None else TextColumn("{task.completed}")
+        with self._live(BarColumn(bar_width=None), count) as bar:
+            task = None if bar is None else bar.add_task(what, total=total)
 
             def tell(done: int, total: int | None) -> None:
-                bar.update(task, completed=done, total=total)
+                if bar is not None and task is not None:
+                    bar.update(task, completed=done, total=total)
 
+            yield tell
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[Progressed]:
+        """
+        A sign of life on the terminal, if there is one, while one thing is
+        done.
+
+        @return: may be told how much of it is done, and of how much.
+        """
+        with self._live() as bar:
+            task = None if bar is None else bar.add_task(what, total=None)
+
+            def tell(done: int, total: int | None) -> None:
+                if bar is not None and task is not None and total:
+                    bar.update(task, description=f"{what} {100 * done // total}%")
+
+            yield tell
+
+    @contextmanager
+    def _live(self, *columns: ProgressColumn) -> Iterator[Progress | None]:
+        if self.json or not self.err.isatty() or os.environ.get("TERM") in _DUMB:
+            yield None
+            return
+        console = Console(file=self.err, width=self.width, highlight=False)
+        description = TextColumn("{task.description}", markup=False)
+        spinner = () if columns else (SpinnerColumn(),)
+        with Progress(
+            *spinner,
+            description,
+            *columns,
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            expand=bool(columns),
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as bar:
             self._bar = bar
             try:
-                yield tell
+                yield bar
             finally:
                 self._bar = None

@@ -33,18 +33,16 @@ class Session:
     """
 
     connect: Callable[..., Any] = Client
-    screen: Screen = field(factory=Screen)
-    url: str = ""
-    patience: float = 3.0
+    screen: Screen = field(init=False)
+    url: str = field(init=False)
+    patience: float = field(init=False)
 
     def begin(self, url: str, json: bool, patience: float) -> None:
         """
         Take over what stands before the command.
         """
         self.url, self.patience = url, patience
-        self.screen.json = json
-        if json:
-            self.screen.terminal = False
+        self.screen = Screen(json)
 
     def client(self, namespace: str = "default", name: str | None = None) -> Client:
         """
