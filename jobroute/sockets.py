@@ -60,11 +60,13 @@ class Sockets:
 
     def _bind(self, name: str, protocol: IMessageProtocol) -> None:
         settings = self._settings
+        routes = _KINDS[name] is SocketKind.ROUTER
         options = SocketOptions(
             high_water=HIGH_WATER,
             max_message=2 * settings.limits.message,
-            handover=name == "backend",
-            heartbeat=settings.heartbeat_interval if name == "backend" else 0.0,
+            # Else whoever reconnects under a half-open identity is never heard.
+            handover=routes,
+            heartbeat=settings.heartbeat_interval if routes else 0.0,
         )
         address = settings.endpoints[name]
         endpoint = self.network.endpoint(_KINDS[name], address, options)
