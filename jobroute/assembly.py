@@ -266,7 +266,7 @@ def assemble(
         Submit(submissions, limits),
         SubmitMany(submissions, limits),
         Call(dispatcher, calls, limits),
-        WaitCommand(dispatcher, finder, calls, storage, limits),
+        WaitCommand(dispatcher, finder, calls, verdicts.recent, storage, limits),
         Result(dispatcher, finder, storage),
         Cancel(dispatcher, finder, calls),
         Input(dispatcher, finder),

@@ -6,6 +6,7 @@ C{twistd jobroute} and C{twist jobroute}: options in, service out.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -96,6 +97,17 @@ class _NoReactor:
     """
 
 
+def _collect_seldom() -> None:
+    """
+    Look for circles less often than Python does by default.  The broker
+    leaves none behind in its daily work, and looking for them costs it a
+    third of its time, and a pause when much is queued.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)
+
+
 class BrokerProcess(BrokerService):
     """
     A broker that is a process of its own: when it cannot start, or has to
@@ -109,6 +121,7 @@ class BrokerProcess(BrokerService):
         super().startService()
         reactor: IReactorCore = self._reactor
         reactor.addSystemEventTrigger("before", "shutdown", self._hurry_on_signal)
+        self.whenReady().addCallbacks(lambda _: _collect_seldom(), lambda failure: None)
 
     def _hurry_on_signal(self) -> None:
         def now(number: int, frame: Any) -> None:

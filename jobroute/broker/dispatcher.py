@@ -244,6 +244,7 @@ class Dispatcher:
             before = self._clock.wall() - self._settings.retention
             self._journal.append(Forgotten(before, limits.jobs, limits.events))
         self._verdicts.calls.purge(now)
+        self._verdicts.recent.purge(now)
         self._journal.flush()
 
     def _due(self, part: Part, now: float) -> None:

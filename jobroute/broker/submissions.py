@@ -29,6 +29,8 @@ class Submissions:
     """
     Looks an id up in the store before it accepts a job under it.  While that
     goes on, the id is claimed, and whoever submits it too waits in line.
+    While ids of a namespace are looked up, further ones gather for the next
+    look, so that many clients cost few looks.
     """
 
     _log = Logger()
@@ -40,6 +42,7 @@ class Submissions:
     _claims: dict[_Key, list[tuple[JobRequest, Callable[[Answer], None]]]] = field(
         factory=dict, init=False
     )
+    _gathered: dict[str, list[str]] = field(factory=dict, init=False)
 
     def submit(self, requests: Sequence[JobRequest], done: Callable[[list[Answer]], None]) -> None:
         """
@@ -74,11 +77,22 @@ class Submissions:
                 self._claims[key] = [(request, tell)]
                 unknown.setdefault(request.namespace, []).append(request.id)
         for namespace, ids in unknown.items():
-            found = self._storage.find(namespace, ids)
-            found.addCallbacks(
-                self._found, self._unread, (namespace, ids), {}, (namespace, ids), {}
-            )
-            found.addErrback(lambda f: self._log.failure("A submission failed.", f))
+            if namespace in self._gathered:
+                self._gathered[namespace].extend(ids)
+            else:
+                self._look(namespace, ids)
+
+    def _look(self, namespace: str, ids: list[str]) -> None:
+        self._gathered[namespace] = []
+        found = self._storage.find(namespace, ids)
+        found.addCallbacks(self._found, self._unread, (namespace, ids), {}, (namespace, ids), {})
+        found.addErrback(lambda f: self._log.failure("A submission failed.", f))
+        found.addCallback(lambda _: self._look_on(namespace))
+
+    def _look_on(self, namespace: str) -> None:
+        ids = self._gathered.pop(namespace)
+        if ids:
+            self._look(namespace, ids)
 
     def _accept(self, request: JobRequest, digest: bytes, tell: Callable[[Answer], None]) -> None:
         try:
@@ -115,7 +129,7 @@ class Submissions:
             return
         self._counters["jobs_existing"] += 1
         # The first submission may still be on its way to the disk.
-        self._journal.park(lambda: tell(_said(job, existing=True)))
+        self._journal.park(tell, _said(job, existing=True))
 
     def _stored(
         self, request: JobRequest, record: JobRecord, tell: Callable[[Answer], None]

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import define, field
 from twisted.python.failure import Failure
 
+from jobroute.broker.answered import Answered
 from jobroute.broker.clients import Clients
 from jobroute.broker.events import Events
 from jobroute.broker.gathering import gather, gather_stored
@@ -30,6 +31,8 @@ class Verdicts:
     """
     @ivar jobs: the stored jobs that have not ended, by namespace and id.
     @ivar calls: those that can be found by their token.
+    @ivar recent: the outcomes of stored jobs that ended just now, by
+        namespace and id.
     @ivar open_calls: how many calls are under way.
     """
 
@@ -45,6 +48,7 @@ class Verdicts:
     _counters: dict[str, int]
     payloads: Payloads
     calls: Calls = field(factory=Calls, init=False)
+    recent: Answered = field(factory=lambda: Answered(keep=10.0), init=False)
     jobs: dict[tuple[str, str], Job] = field(factory=dict, init=False)
     open_calls: int = field(default=0, init=False)
 
@@ -133,6 +137,10 @@ class Verdicts:
             outcome, frames = gather(job, self._limits)
             if job.token:
                 self.calls.done(job, outcome, frames, self._clock.monotonic())
+            elif not job.volatile:
+                # Clients ask for it right after; the store need not be.
+                key = (job.namespace, job.id)
+                self.recent.put(key, outcome, frames, self._clock.monotonic())
             self._tell(job, outcome, frames)
         elif job.waits:
             records = [part.record() for part in job.parts]
@@ -146,7 +154,9 @@ class Verdicts:
         for wait in job.waits:
             self.forget(wait)
             wait.done(outcome, frames)
+        # No circle is left behind: what is over is freed at once.
         job.waits = {}
+        job.parts = []
 
     def _unread(self, job: Job, failure: Failure) -> None:
         error = failure.value

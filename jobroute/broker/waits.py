@@ -8,13 +8,13 @@ never by where an earlier question came from.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from jobroute.broker.answered import Answered
 from jobroute.broker.parts import Attempt, Job, Part
 from jobroute.errors import JobrouteError
 from jobroute.interfaces import AnswerKind, IReplyTo
@@ -123,28 +123,14 @@ def _about(part: Part) -> dict[str, Any]:
 
 
 @define(eq=False)
-class _Answered:
-    outcome: dict[str, Any]
-    frames: Frames
-    size: int
-    until: float
-
-
-@define(eq=False)
 class Calls:
     """
     The calls that have a token: those under way, and for a while those that
     were answered, since an answer may have met a broken connection.
-
-    @ivar keep: for how many seconds an answer can be had again.
     """
 
-    keep: float = 60.0
-    most: int = 10_000
-    most_bytes: int = 16 * 1024 * 1024
     _open: dict[str, Job] = field(factory=dict, init=False)
-    _answered: OrderedDict[str, _Answered] = field(factory=OrderedDict, init=False)
-    _size: int = field(default=0, init=False)
+    _answered: Answered = field(factory=Answered)
 
     def add(self, job: Job) -> None:
         """
@@ -162,29 +148,17 @@ class Calls:
         """
         What the call with this token was answered, if it is still known.
         """
-        answered = self._answered.get(token)
-        return None if answered is None else (answered.outcome, answered.frames)
+        return self._answered.get(token)
 
     def done(self, job: Job, outcome: dict[str, Any], frames: Frames, now: float) -> None:
         """
         A call was answered.
         """
         self._open.pop(job.token, None)
-        size = sum(map(len, frames))
-        if size > self.most_bytes:
-            return
-        self._answered[job.token] = _Answered(outcome, frames, size, now + self.keep)
-        self._size += size
-        while self._size > self.most_bytes or len(self._answered) > self.most:
-            self._drop()
+        self._answered.put(job.token, outcome, frames, now)
 
     def purge(self, now: float) -> None:
         """
         Forget answers that nobody asked for again.
         """
-        while self._answered and next(iter(self._answered.values())).until <= now:
-            self._drop()
-
-    def _drop(self) -> None:
-        _, answered = self._answered.popitem(last=False)
-        self._size -= answered.size
+        self._answered.purge(now)

@@ -12,6 +12,7 @@ from attrs import define
 from msgspec import Meta, field
 from twisted.internet.defer import Deferred
 
+from jobroute.broker.answered import Answered
 from jobroute.broker.commands.base import (
     LATER,
     Command,
@@ -90,6 +91,7 @@ class WaitCommand(Command):
     _dispatcher: IDispatcher
     _finder: Finder
     _calls: Calls
+    _recent: Answered
     _storage: IStorage
     _limits: Limits
 
@@ -112,7 +114,11 @@ class WaitCommand(Command):
             assert p.job is not None
             job = self._dispatcher.find(p.namespace, p.job)
             if job is None:
-                return Deferred.fromCoroutine(self._stored(p.namespace, p.job, reply_to))
+                ended = self._recent.get((p.namespace, p.job))
+                if ended is None:
+                    return Deferred.fromCoroutine(self._stored(p.namespace, p.job, reply_to))
+                reply_to.answer(AnswerKind.RESULT, *ended)
+                return LATER
         self._dispatcher.wait(job, reply_to, caller.name, tuple(p.stream), p.timeout)
         return LATER
 
