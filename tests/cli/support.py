@@ -255,10 +255,10 @@ class Processes:
         """
         Start a broker and an agent a1.
         """
-        self.start("broker", "--storage", "memory", until="serves epoch 1")
+        self.start("broker", "--storage", "memory", until="serves epoch")
         services = [f"{name}=jobroute.agent.builtin:{name}" for name in ("echo", "fail", "sleep")]
         options = [option for service in services for option in ("--service", service)]
-        self.start("agent", "--name", "a1", *options, until="Agent a1 is number 1")
+        self.start("agent", "--name", "a1", *options, until="Agent a1 is number")
 
     def run(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
         """
