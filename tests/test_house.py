@@ -7,6 +7,7 @@ from outside, and what must not happen on import.
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,8 +134,15 @@ def loaded_by(modules: list[str], wanted: tuple[str, ...]) -> list[str]:
         f"for name in {modules!r}: importlib.import_module(name)\n"
         f"print(*[name for name in {wanted!r} if name in sys.modules])\n"
     )
+    # Measuring a process loads modules of its own into it.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise AssertionError(done.stderr)
