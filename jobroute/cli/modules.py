@@ -25,6 +25,9 @@ from jobroute.agent import Context, Refuse, service
 #: modules, for tests.
 _OTHERS = ("site-packages", "dist-packages", "__pycache__", "tokenizedata", "data")
 
+#: Files that are wrong on purpose.
+_BROKEN = "bad"
+
 #: Folders whose modules come last, so that they are left out first.
 _TESTS = ("test", "tests", "idle_test")
 
@@ -71,7 +74,7 @@ def _sources(folder: Path) -> Iterator[Path]:
         if path.is_dir():
             if path.name not in _OTHERS:
                 yield from _sources(path)
-        elif path.suffix == ".py":
+        elif path.suffix == ".py" and not path.name.startswith(_BROKEN):
             yield path
 
 

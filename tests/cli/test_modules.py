@@ -124,6 +124,7 @@ class ModulesTests(SynchronousTestCase):
             "a/tests/small.py": 1,
             "site-packages/c.py": 1,
             "test/data/d.py": 1,
+            "test/badsyntax_x.py": 1,
             "readme.txt": 1,
         }.items():
             path = folder / name
