@@ -140,6 +140,7 @@ class Asking(Questions):
         timeout = checks.duration("timeout", timeout)
         token = f"{self.random.getrandbits(128):032x}"
         streams = _streams(callbacks, parts=not single)
+        streams.kept = False
         properties["token"] = token
         if streams.wanted:
             properties["stream"] = streams.wanted

@@ -328,8 +328,8 @@ class Core:
         latest = answer.id == request.ids[-1]
         if not answer.final:
             # A stream that was asked for again comes from the latest alone.
-            if latest and request.streams is not None:
-                request.streams.received(answer)
+            if latest and request.streams is not None and request.streams.received(answer):
+                self._timer(now + self.pulse.interval / 4, request, "ask")
         elif answer.error is not None:
             error = refusal(answer.error, answer.code)
             if isinstance(error, Busy) and self._pauses(request, error, latest, now):

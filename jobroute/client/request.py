@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import define, field
 
-from jobroute.client.outcomes import Outcome, PartOutcome
+from jobroute.client.outcomes import Outcome, Partial, PartOutcome
 from jobroute.client.reading import read_outcome, read_part, read_partial, read_progress
 from jobroute.errors import JobrouteError
 from jobroute.model import Frames
@@ -41,35 +41,57 @@ class Streams:
 
     @ivar wanted: the kinds to ask the broker for.
     @ivar callbacks: the user's, by kind.
+    @ivar kept: whether the broker keeps partial results, so that one that is
+        missing can be had again.
     @ivar tell: calls a callback with a L{jobroute.client.outcomes.Progress},
         a L{Partial} or a L{PartOutcome}; a face may do it later.
     """
 
     wanted: list[str]
     callbacks: dict[str, Callable[[Any], object]] = field(factory=dict)
+    kept: bool = True
     tell: Callable[[Callable[[Any], object], Any], object] = lambda callback, what: callback(what)
     _parts: dict[int, PartOutcome] = field(factory=dict, init=False)
     _latest: dict[int, tuple[int, int]] = field(factory=dict, init=False)
+    _missing: bool = field(default=False, init=False)
 
-    def received(self, answer: Answer) -> None:
+    def received(self, answer: Answer) -> bool:
         """
         An answer that is not final came.
 
+        @return: whether it shows that one before it is lost, so that the
+            stream is to be asked for again.
         @raise BadMessage: if it is not what the protocol says.
         """
         if answer.progress is not None:
             self._tell("progress", read_progress(answer.progress, answer.payload))
         elif answer.partial is not None:
-            partial = read_partial(answer.partial, answer.payload)
-            place = (partial.attempt, partial.sequence)
-            if place > self._latest.get(partial.index, (0, 0)):
-                self._latest[partial.index] = place
-                self._tell("partial", partial)
+            return self._partial(read_partial(answer.partial, answer.payload))
         elif answer.part is not None:
             part = read_part(answer.part, answer.payload)
             if part.index not in self._parts:
                 self._parts[part.index] = part
                 self._tell("part", part)
+        return False
+
+    def _partial(self, partial: Partial) -> bool:
+        """
+        A partial result came.
+
+        @return: whether one before it is lost.
+        """
+        attempt, sequence = self._latest.get(partial.index, (0, 0))
+        if (partial.attempt, partial.sequence) <= (attempt, sequence):
+            return False
+        expected = sequence + 1 if partial.attempt == attempt else 1
+        if self.kept and partial.sequence > expected:
+            # Once is enough until there is something new.
+            missing, self._missing = not self._missing, True
+            return missing
+        self._missing = False
+        self._latest[partial.index] = (partial.attempt, partial.sequence)
+        self._tell("partial", partial)
+        return False
 
     def outcome(self, value: Any, frames: Frames) -> Outcome:
         """

@@ -11,7 +11,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from jobroute.client.request import Request
+from jobroute.client.request import Request, Streams
 from jobroute.errors import (
     BrokerLost,
     Busy,
@@ -391,6 +391,35 @@ class CoreTests(SynchronousTestCase):
             answer = msgspec.convert({"partial": said, "final": False}, Answer)
             request.streams.received(answer)
         self.assertEqual([t for t in told if hasattr(t, "frames")], partials)
+
+    def test_missing_partial(self) -> None:
+        """
+        When a partial result of a stored job is missing, the stream is asked
+        for again, once, and nothing is told before it is there.
+        """
+        told: list[Any] = []
+        streams = Streams(["partial"], {"partial": told.append})
+
+        def came(sequence: int, attempt: int = 1) -> bool:
+            said = {"job": "1", "index": 0, "attempt": attempt, "sequence": sequence}
+            return streams.received(msgspec.convert({"partial": said, "final": False}, Answer))
+
+        self.assertEqual([came(1), came(3), came(4)], [False, True, False])
+        self.assertEqual([came(1), came(2), came(3), came(4)], [False] * 4)
+        self.assertEqual([came(6), came(2, 2), came(1, 2)], [True, False, False])
+        places = [(t.attempt, t.sequence) for t in told]
+        self.assertEqual(places, [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1)])
+
+    def test_missing_partial_of_call(self) -> None:
+        """
+        The partial results of a call are not kept: what is missing stays so.
+        """
+        told: list[Any] = []
+        streams = Streams(["partial"], {"partial": told.append}, kept=False)
+        said = {"job": "1", "index": 0, "attempt": 1, "sequence": 5}
+        answer = msgspec.convert({"partial": said, "final": False}, Answer)
+        self.assertEqual([streams.received(answer), streams.received(answer)], [False, False])
+        self.assertEqual([t.sequence for t in told], [5])
 
     def test_most_requests(self) -> None:
         """
