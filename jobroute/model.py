@@ -362,7 +362,8 @@ class Event:
 
     @ivar number: grows by one with each event.
     @ivar kind: such as C{part.ended}; the prefix says what it is about.
-    @ivar job: the number of the job that it is about.
+    @ivar job: the number of the job that it is about.  If there is only
+        C{part}, the storage puts it into the history of that part's job.
     @ivar part: the number of the part that it is about.
     @ivar data: whatever else there is to say, as JSON values.
     """

@@ -131,6 +131,12 @@ def _update_all(
     return count
 
 
+#: Finds the job of an event that only knows its part.
+_OF_PART = (
+    "UPDATE event SET job = (SELECT job FROM part WHERE part.number = event.part) WHERE number = ?"
+)
+
+
 @define(eq=False)
 class Batch:
     """
@@ -158,6 +164,7 @@ class Batch:
     _agents: dict[str, list[Any]] = field(factory=dict)
     _numbers: int = 0
     _events: list[tuple[Any, ...]] = field(factory=list)
+    _events_of_parts: list[int] = field(factory=list)
 
     def add(self, position: int, changes: Sequence[Change]) -> None:
         """
@@ -187,6 +194,8 @@ class Batch:
         _insert_all(connection, "partial", PARTIAL, self._partials)
         ended = _update_all(connection, "job", ("ended",), self._jobs_ended)
         _insert_all(connection, "event", EVENT, self._events)
+        for number in self._events_of_parts:
+            connection.execute(_OF_PART, (number,))
         for name in self._agents_left:
             connection.execute("UPDATE agent SET living = 0 WHERE name = ?", (name,))
         for agent in self._agents.values():
@@ -280,6 +289,8 @@ class Batch:
 
     def _event(self, change: model.Event) -> None:
         self._events.append(event_row(change))
+        if change.job is None and change.part is not None:
+            self._events_of_parts.append(change.number)
 
     def _forgotten(self, change: model.Forgotten) -> None:
         self.forgotten = change

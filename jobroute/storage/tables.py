@@ -187,6 +187,9 @@ class Tables:
         self.numbers = max(self.numbers, change.limit)
 
     def _add_event(self, change: model.Event) -> None:
+        part = None if change.part is None else self._parts.get(change.part)
+        if part is not None and change.job is None:
+            change = evolve(change, job=part.record.job)
         _insert(self._events, change.number, change, "event")
         self.event = change.number
         if change.job is not None:

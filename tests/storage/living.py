@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 
+from attrs import evolve
 from zope.interface.interface import Method
 from zope.interface.verify import verifyObject
 
@@ -15,6 +16,7 @@ from jobroute.model import (
     AgentKnown,
     AgentLeft,
     AgentRecord,
+    Event,
     Forgotten,
     JobAccepted,
     NumbersTaken,
@@ -148,6 +150,18 @@ class LivingTests(StorageCase):
         self.assertEqual(self.reopened().event, 10)
         self.broker.store(event(11, 1))
         self.assertEqual(len(self.pump.wait(self.storage.history(1)).events), 1)
+
+    def test_event_of_a_part(self) -> None:
+        """
+        An event that only knows its part is in the history of the part's job.
+        """
+        lonely = Event(1, 1003.5, "reply.refused", None, 2, 1, "a1")
+        self.broker.store(accepted(1), ended(2), lonely, Event(2, 1004.0, "other", None, 77))
+        self.broker.store(evolve(lonely, number=3))
+        events = self.pump.wait(self.storage.history(1)).events
+        self.assertEqual([(event.number, event.job) for event in events], [(1, 1), (3, 1)])
+        self.forget(Forgotten(0.0, KEEP, 0), 1, 0)
+        self.assertEqual(self.pump.wait(self.storage.history(1)).events, ())
 
     def test_contradiction(self) -> None:
         """
