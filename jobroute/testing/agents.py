@@ -1,0 +1,85 @@
+# -*- test-case-name: tests.simulation.test_world -*-
+"""
+The real agent in a simulated process.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+from twisted.python.failure import Failure
+
+from jobroute.agent import Agent
+from jobroute.testing.errands import SimulatedPool, Worker
+from jobroute.testing.processes import Process
+
+
+@define(eq=False)
+class SimulatedAgent(Process):
+    """
+    One agent in all its lives.
+
+    @ivar slots: how many parts it works on at a time.
+    @ivar prefetch: how many more it may hold.
+    @ivar rare: whether it offers what not everybody does.
+    @ivar agent: the real one.
+    """
+
+    slots: int = field(kw_only=True)
+    prefetch: int = field(kw_only=True)
+    rare: bool = field(kw_only=True)
+    agent: Agent | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """
+        Live, the first time or again: each time as a new incarnation.
+        """
+        self.begin()
+        worker = Worker(self, self.who)
+        agent = self.agent = Agent(
+            self.place.url,
+            self.reactor,
+            self.host,
+            self.name,
+            worker.functions(self.rare),
+            self.slots,
+            self.prefetch,
+            clock=self.clock,
+            random=self.random,
+            drain=2.0,
+            settle=2.0,
+            pool=lambda slots, name: SimulatedPool(self, self.random),
+        )
+        agent.startService()
+        life, incarnation = self.life, agent.incarnation
+        assert incarnation is not None
+        self.note("incarnation", agent=incarnation.core.announcement.incarnation)
+        agent.whenStopped().addCallbacks(
+            lambda _: self._stopped(life), self._refused, (), {}, (life,), {}
+        )
+
+    def stop(self) -> None:
+        """
+        End in order.
+        """
+        assert self.agent is not None
+        self.stopping = True
+        self.note("stopping")
+        self.agent.stopService()
+
+    def _stopped(self, life: int) -> None:
+        if self.up and self.life == life:
+            self.note("left")
+            self.end()
+
+    def _refused(self, failure: Failure, life: int) -> None:
+        if self.up and self.life == life:
+            self.note("gave-up", reason=str(failure.value))
+            self.end()
+
+    def end(self) -> None:
+        """
+        Be no more.
+        """
+        super().end()
+        self.graveyard.append(self.agent)
+        self.agent = None

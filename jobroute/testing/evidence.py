@@ -1,0 +1,238 @@
+# -*- test-case-name: tests.simulation.test_checker -*-
+"""
+What the promises are judged by: the history of a run and what the store
+holds at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import define, field, frozen
+
+from jobroute.model import Frames, JobHistory, PartRecord
+from jobroute.testing.brokers import DEADLINE, GRACE, INTERVAL, LEASE
+from jobroute.testing.clients import JobPlan
+from jobroute.testing.history import Entry, History
+
+Key = tuple[int, int]
+
+
+@frozen
+class Stored:
+    """
+    A job as the store has it at the end.
+
+    @ivar results: of its parts, by index.
+    """
+
+    history: JobHistory
+    results: tuple[Frames, ...]
+
+    @property
+    def id(self) -> str:
+        """
+        The job's id.
+        """
+        return self.history.job.id
+
+
+@frozen
+class Life:
+    """
+    One life of a process.
+
+    @ivar ended: when it was over, or L{None}.
+    """
+
+    who: str
+    began: float
+    ended: float | None
+
+
+@frozen
+class Work:
+    """
+    One function that ran.
+
+    @ivar entry: its beginning.
+    @ivar until: when it returned or its agent died; the end of the run if
+        neither happened.
+    @ivar over: the entry of its end, if it has one.
+    """
+
+    entry: Entry
+    until: float
+    over: Entry | None
+
+    @property
+    def who(self) -> str:
+        """
+        The life of the agent that did it.
+        """
+        return self.entry.who
+
+    @property
+    def key(self) -> Key:
+        """
+        The attempt.
+        """
+        return self.entry.said["part"], self.entry.said["attempt"]
+
+
+@frozen
+class Times:
+    """
+    The settings that the promises depend on, in seconds.
+    """
+
+    interval: float = INTERVAL
+    lease: float = LEASE
+    grace: float = GRACE
+    deadline: float = DEADLINE
+
+
+@define(eq=False)
+class Evidence:
+    """
+    The history, indexed.
+
+    @ivar stored: every job in the store, by number.
+    @ivar finished: whether the run came to its end, so that what is open is
+        late.
+    @ivar broken: what was logged as a bug.
+    @ivar lives: of every process, by its name in the history.
+    @ivar works: every function that ran, by part.
+    @ivar incarnations: which life of an agent has which incarnation.
+    """
+
+    history: History
+    stored: dict[int, Stored] = field(factory=dict)
+    finished: bool = True
+    broken: list[str] = field(factory=list)
+    times: Times = Times()
+    lives: dict[str, Life] = field(factory=dict, init=False)
+    works: dict[int, list[Work]] = field(factory=dict, init=False)
+    incarnations: dict[str, str] = field(factory=dict, init=False)
+    asked: dict[tuple[str, int], Entry] = field(factory=dict, init=False)
+    heard: dict[str, list[Entry]] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._read_lives()
+        self._read_works()
+        for entry in self.history.of("incarnation"):
+            self.incarnations[entry.said["agent"]] = entry.who
+        for entry in self.history.of("asked"):
+            self.asked[entry.who, entry.said["ask"]] = entry
+        for entry in self.history.of("heard"):
+            self.heard.setdefault(entry.said["agent"], []).append(entry)
+
+    @property
+    def end(self) -> float:
+        """
+        When the run was over.
+        """
+        return self.history.entries[-1].at if len(self.history) else 0.0
+
+    def _read_lives(self) -> None:
+        ended = {entry.who: entry.at for entry in self.history.of("died", "left", "gave-up")}
+        for entry in self.history.of("born"):
+            self.lives[entry.who] = Life(entry.who, entry.at, ended.get(entry.who))
+
+    def _read_works(self) -> None:
+        overs: dict[tuple[str, int, int], Entry] = {}
+        for entry in self.history.of("ended"):
+            overs[entry.who, entry.said["part"], entry.said["attempt"]] = entry
+        for entry in self.history.of("began"):
+            part, attempt = entry.said["part"], entry.said["attempt"]
+            over = overs.get((entry.who, part, attempt))
+            until = self.end if over is None else over.at
+            life = self.lives.get(entry.who)
+            if life is not None and life.ended is not None:
+                until = min(until, life.ended)
+            self.works.setdefault(part, []).append(Work(entry, until, over))
+
+    # -- Questions and answers
+
+    def answers(self, *commands: str) -> Iterator[tuple[Entry, Entry]]:
+        """
+        The questions of these commands that were answered, with the answers.
+        """
+        for entry in self.history.of("answered"):
+            if not commands or entry.said["command"] in commands:
+                yield self.asked[entry.who, entry.said["ask"]], entry
+
+    def refusals(self) -> Iterator[tuple[Entry, Entry]]:
+        """
+        The questions that were refused, with the refusals.
+        """
+        for entry in self.history.of("refused"):
+            yield self.asked[entry.who, entry.said["ask"]], entry
+
+    def plan(self, asked: Entry) -> JobPlan:
+        """
+        What was handed in.
+        """
+        plan = asked.said["plan"]
+        assert isinstance(plan, JobPlan)
+        return plan
+
+    # -- Jobs and parts
+
+    def parts(self) -> Iterator[tuple[Stored, PartRecord, Frames]]:
+        """
+        Every part in the store, with its job and its result.
+        """
+        for stored in self.stored.values():
+            for part, result in zip(stored.history.parts, stored.results, strict=True):
+                yield stored, part, result
+
+    def by_id(self, id: str) -> Stored | None:
+        """
+        The job of an id.
+        """
+        for stored in self.stored.values():
+            if stored.id == id:
+                return stored
+        return None
+
+    def works_of(self, part: int, attempt: int) -> list[Work]:
+        """
+        The functions that ran for an attempt.
+        """
+        return [work for work in self.works.get(part, ()) if work.key[1] == attempt]
+
+    def events(self, stored: Stored, kind: str, part: int) -> list[Any]:
+        """
+        What was stored of a part.
+        """
+        return [e for e in stored.history.events if e.kind == kind and e.part == part]
+
+    # -- Times
+
+    def downtime(self) -> float:
+        """
+        For how many seconds no broker served, from the first one on.
+        """
+        down = 0.0
+        since: float | None = None
+        for entry in self.history.of("ready", "died", "left"):
+            if entry.what == "ready":
+                down += 0.0 if since is None else entry.at - since
+                since = None
+            elif entry.who.startswith("broker.") and since is None:
+                since = entry.at
+        return down
+
+    def stepped(self) -> float:
+        """
+        By how many seconds the wall clock was stepped, in all.
+        """
+        return float(sum(abs(entry.said["seconds"]) for entry in self.history.of("step")))
+
+    def stalled(self) -> float:
+        """
+        For how many seconds the disk committed nothing.
+        """
+        return float(sum(entry.said["seconds"] for entry in self.history.of("stall")))

@@ -1,0 +1,253 @@
+# -*- test-case-name: tests.simulation.test_checker -*-
+"""
+What is promised of agents, restarts and answers; in the form of
+L{jobroute.testing.promises}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from jobroute.model import Verdict
+from jobroute.testing.evidence import Evidence
+from jobroute.testing.promises import Broken, Promise
+
+#: With which codes a question may be refused.
+REFUSALS: dict[str, tuple[str, ...]] = {
+    "SUBMIT": ("no-such-agent", "not-enough-agents", "job-conflict"),
+    "CALL": ("no-such-agent", "not-enough-agents", "unknown-outcome"),
+    "WAIT": ("no-such-job", "wait-timeout"),
+    "RESULT": ("no-such-job", "not-done", "bad-property"),
+    "CANCEL": ("no-such-job",),
+    "INPUT": ("no-such-job", "not-running", "unknown-outcome"),
+    "JOB": ("no-such-job",),
+    "WHY": ("no-such-job",),
+}
+
+#: And those with which any may be.
+ALWAYS = ("busy", "storage-unavailable", "stopping", "broker-lost")
+
+
+def every_question_answered(evidence: Evidence) -> Iterator[Broken]:
+    """
+    Every question has exactly one final answer.
+    """
+    answers: dict[tuple[str, int], int] = {}
+    for entry in evidence.history.of("answered", "refused"):
+        key = (entry.who, entry.said["ask"])
+        answers[key] = answers.get(key, 0) + 1
+    for key, asked in evidence.asked.items():
+        count = answers.get(key, 0)
+        life = evidence.lives.get(asked.who)
+        died = life is not None and life.ended is not None
+        if count > 1 or (count == 0 and evidence.finished and not died):
+            job = asked.get("job")
+            yield Broken(
+                f"{asked.who}'s question {key[1]}, {asked.said['command']} {job or ''}, has "
+                f"{count} answers.",
+                () if job is None else (job,),
+            )
+
+
+def refused_for_a_reason(evidence: Evidence) -> Iterator[Broken]:
+    """
+    A question is refused for a reason that its command can have.
+    """
+    calm = [entry.at for entry in evidence.history.of("calm")]
+    for asked, refusal in evidence.refusals():
+        command, code = asked.said["command"], refusal.said["code"]
+        allowed = REFUSALS.get(command, ())
+        if not calm or asked.at < calm[0]:
+            allowed += ALWAYS
+        job = asked.get("job")
+        if code not in allowed:
+            text = f"{asked.who}'s {command} {job or ''} was refused: {code}."
+            yield Broken(f"{text} {refusal.said['text']}", () if job is None else (job,))
+        elif code == "no-such-job" and any(
+            e.at < asked.at and a.said["job"] == job for a, e in evidence.answers("SUBMIT")
+        ):
+            yield Broken(f"{asked.who} was told that job {job} does not exist.", (job,))
+
+
+def same_id_same_job(evidence: Evidence) -> Iterator[Broken]:
+    """
+    The same id is the same job.
+    """
+    new: dict[str, int] = {}
+    numbers: dict[str, int] = {}
+    plans: dict[str, object] = {}
+    for asked, answer in evidence.answers("SUBMIT"):
+        id, number = asked.said["job"], answer.said["number"]
+        new[id] = new.get(id, 0) + (not answer.said["existing"])
+        plan = evidence.plan(asked)
+        if numbers.setdefault(id, number) != number:
+            yield Broken(f"Job {id} has the numbers {numbers[id]} and {number}.", (id,))
+        if plans.setdefault(id, plan) != plan:
+            yield Broken(f"Another job was accepted as {id}.", (id,))
+        if new[id] > 1:
+            yield Broken(f"Job {id} was new more than once.", (id,))
+
+
+def numbers_never_again(evidence: Evidence) -> Iterator[Broken]:
+    """
+    No number of a job or a part is ever another's.
+    """
+    parts: dict[int, tuple[str, int]] = {}
+    for entry in evidence.history.of("began"):
+        said = entry.said
+        place = (said["job"], said["index"])
+        if parts.setdefault(said["part"], place) != place:
+            text = f"Part {said['part']} is of {parts[said['part']]} and {place}."
+            yield Broken(text, (said["job"],), (said["part"],))
+    for stored, part, _ in evidence.parts():
+        place = (stored.id, part.index)
+        if parts.setdefault(part.number, place) != place:
+            text = f"Part {part.number} is of {parts[part.number]} and {place}."
+            yield Broken(text, (stored.id,), (part.number,))
+    jobs = {number: stored.id for number, stored in evidence.stored.items()}
+    for _, answer in evidence.answers("CALL"):
+        number, id = answer.said["number"], answer.said["job"]
+        if jobs.setdefault(number, id) != id:
+            yield Broken(f"Job {number} is {jobs[number]} and {id}.", (id, jobs[number]))
+
+
+def agents_keep_their_numbers(evidence: Evidence) -> Iterator[Broken]:
+    """
+    An agent has the same number in every epoch, and no other has it.
+    """
+    numbers: dict[str, int] = {}
+    for entry in evidence.history.of("said"):
+        if entry.said["message"] != "welcome":
+            continue
+        who = evidence.incarnations.get(entry.said["agent"], "?")
+        name, number = who.partition(".")[0], entry.said["number"]
+        if numbers.setdefault(name, number) != number:
+            yield Broken(f"Agent {name} has the numbers {numbers[name]} and {number}.")
+        others = [other for other, n in numbers.items() if n == number and other != name]
+        if others:
+            yield Broken(f"Agents {name} and {others[0]} have the number {number}.")
+
+
+def epochs_grow(evidence: Evidence) -> Iterator[Broken]:
+    """
+    Each life of the broker is a greater epoch.
+    """
+    latest = 0
+    for entry in evidence.history.of("ready"):
+        epoch = entry.said["epoch"]
+        if epoch <= latest:
+            yield Broken(f"{entry.who} is epoch {epoch} after {latest}.")
+        latest = max(latest, epoch)
+
+
+def nothing_for_suspects(evidence: Evidence) -> Iterator[Broken]:
+    """
+    A restored agent gets no work until it has been heard in this epoch.
+    """
+    seen: set[tuple[str, str]] = set()
+    for entry in evidence.history.of("heard", "said"):
+        place = (entry.who, entry.said["agent"])
+        if entry.what == "heard":
+            seen.add(place)
+        elif entry.said["message"] == "deliver" and place not in seen:
+            part = entry.said["part"]
+            yield Broken(
+                f"{entry.who} gave part {part} to an agent that it had not heard.",
+                (entry.said["job"],),
+                (part,),
+            )
+
+
+def lost_for_a_reason(evidence: Evidence) -> Iterator[Broken]:
+    """
+    No attempt is lost while its agent lives, is heard, and holds it.
+    """
+    for stored, part, _ in evidence.parts():
+        losses = [(e.attempt, e.at) for e in evidence.events(stored, "part.lost", part.number)]
+        if part.verdict is Verdict.LOST:
+            losses.append((part.attempt, part.ended))
+        for attempt, at in losses:
+            for work in evidence.works_of(part.number, attempt):
+                if _heard_throughout(evidence, work.who, (part.number, attempt)):
+                    yield Broken(
+                        f"Attempt {attempt} of part {part.index} of job {stored.id} was lost at "
+                        f"{at:.2f}, and {work.who} lived, was heard and held it.",
+                        (stored.id,),
+                        (part.number,),
+                    )
+
+
+def _heard_throughout(evidence: Evidence, who: str, key: tuple[int, int]) -> bool:
+    """
+    Whether an attempt was named in beats, without a gap of a lease, from its
+    delivery to its end, by an agent that lived.
+    """
+    life = evidence.lives[who]
+    delivered = [
+        e.at
+        for e in evidence.history.of("said")
+        if e.said["message"] == "deliver" and (e.said["part"], e.said["attempt"]) == key
+    ]
+    if life.ended is not None or not delivered:
+        return False
+    beats = [
+        entry.at
+        for incarnation, name in evidence.incarnations.items()
+        if name == who
+        for entry in evidence.heard.get(incarnation, ())
+        if key in [tuple(held) for held in entry.get("held") or ()]
+        or (entry.get("part"), entry.get("attempt")) == key
+    ]
+    moments = [delivered[0], *(at for at in beats if at > delivered[0])]
+    gaps = [later - earlier for earlier, later in pairwise(moments)]
+    final = any(
+        entry.said["message"] in ("result", "failure", "refused")
+        for incarnation, name in evidence.incarnations.items()
+        if name == who
+        for entry in evidence.heard.get(incarnation, ())
+        if (entry.get("part"), entry.get("attempt")) == key
+    )
+    return final and max(gaps, default=evidence.times.lease) < evidence.times.lease * 0.9
+
+
+def cancelled_is_not_delivered(evidence: Evidence) -> Iterator[Broken]:
+    """
+    Nothing of a cancelled job is delivered once the cancel was answered.
+    """
+    for asked, answer in evidence.answers("CANCEL"):
+        job = asked.said["job"]
+        if asked.said["index"] is not None:
+            continue
+        for entry in evidence.history.of("said"):
+            if (
+                entry.number > answer.number
+                and entry.said["message"] == "deliver"
+                and entry.said["job"] == job
+            ):
+                text = f"Part {entry.said['part']} of job {job} was delivered after its cancel"
+                yield Broken(f"{text} was answered.", (job,), (entry.said["part"],))
+
+
+def nothing_broke(evidence: Evidence) -> Iterator[Broken]:
+    """
+    Nothing met a bug.
+    """
+    for text in evidence.broken:
+        yield Broken(text)
+    for entry in evidence.history.of("unready"):
+        yield Broken(f"{entry.who} could not start: {entry.said['reason']}")
+
+
+ALL: tuple[Promise, ...] = (
+    every_question_answered,
+    refused_for_a_reason,
+    same_id_same_job,
+    numbers_never_again,
+    agents_keep_their_numbers,
+    epochs_grow,
+    nothing_for_suspects,
+    lost_for_a_reason,
+    cancelled_is_not_delivered,
+    nothing_broke,
+)
