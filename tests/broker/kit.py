@@ -31,7 +31,7 @@ FINAL = (AnswerKind.RESULT, AnswerKind.ERROR)
 
 
 @implementer(IClock)
-@define(eq=False)
+@define(eq=False, repr=False)
 class Clocks:
     """
     Two clocks that stand still.
@@ -61,7 +61,7 @@ class Clocks:
 
 
 @implementer(IAgentRoute)
-@define(eq=False)
+@define(eq=False, repr=False)
 class Route:
     """
     A way to an agent that ends in a list.
@@ -145,7 +145,7 @@ class Route:
 
 
 @implementer(IReplyTo)
-@define(eq=False)
+@define(eq=False, repr=False)
 class Reply:
     """
     Where answers end in a list.
@@ -219,7 +219,7 @@ class Reply:
         return [(value, payload) for k, value, payload in self.answers if k is kind]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FakeAgent:
     """
     An agent that does what the test says.
@@ -350,7 +350,7 @@ def incarnation(number: int) -> str:
     return f"{number:032x}"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Kit:
     """
     A broker, its clocks and its disk.

@@ -111,7 +111,7 @@ class HeartbeatTests(SynchronousTestCase):
                 due = heartbeat.due(now)
                 lost = {k for k, what in due if what is Due.LOST}
                 self.assertEqual(lost, {k for k, at in heard.items() if now - at >= 6.0})
-                for k, what in due:
+                for k, _ in due:
                     self.assertGreaterEqual(now - heard[k], 2.0)
                 for k in lost:
                     del heard[k]

@@ -72,7 +72,7 @@ class LeastLoadedTests(SynchronousTestCase):
         candidates = [Candidate("a", used=3), Candidate("b", used=1), Candidate("c", used=2)]
         for candidate in candidates:
             policy.add(candidate)
-        order = []
+        order: list[str] = []
         for used in range(4, 10):
             picked = policy.pick()
             assert isinstance(picked, Candidate)

@@ -98,7 +98,7 @@ class TimersTests(SynchronousTestCase):
                 due = timers.due(now)
                 self.assertEqual(len(due), len(set(due)))
                 for found in due:
-                    when, _ = naive.pop(found)  # type: ignore[index]
+                    when, _ = naive.pop(found)  # type: ignore[call-overload]
                     self.assertLessEqual(when, now + 1e-6)
                 for when, late in naive.values():
                     self.assertGreater(when + late, now - 1e-6)
