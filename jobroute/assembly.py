@@ -45,6 +45,7 @@ from jobroute.interfaces import (
     IHeartbeat,
     IMessageProtocol,
     IObserver,
+    IPolicy,
     IStorage,
 )
 from jobroute.model import Restored
@@ -57,7 +58,7 @@ from jobroute.protocols.register import RegisterProtocol
 RETURNS = 500
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Broker:
     """
     The parts of a broker that its service has to do with.
@@ -157,6 +158,7 @@ def assemble(
     *,
     heartbeat: IHeartbeat | None = None,
     controller: IController | None = None,
+    policy: Callable[[], IPolicy] = LeastLoaded,
     observers: Sequence[IObserver] = (),
 ) -> Broker:
     """
@@ -169,7 +171,7 @@ def assemble(
     journal = Journal(storage.write)
     events = Events(journal, clock.wall, observers)
     numbers = Numbers(journal)
-    roster, services = Roster(), Services(LeastLoaded)
+    roster, services = Roster(), Services(policy)
     clients, timers = Clients(limits), Timers()
     watch: IHeartbeat = heartbeat or Heartbeat(settings.heartbeat_interval, settings.liveness)
     admission = Admission(limits, roster, services, clients, journal)

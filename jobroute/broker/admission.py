@@ -53,7 +53,7 @@ def digest(request: JobRequest) -> bytes:
     return hash.digest()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Admission:
     """
     Refuses what is over a limit, before anything is changed by it.

@@ -39,7 +39,7 @@ from jobroute.model import (
 
 
 @implementer(IAgents)
-@define(eq=False)
+@define(eq=False, repr=False)
 class Agents:
     """
     @ivar epoch: this life of the broker.

@@ -14,7 +14,7 @@ from attrs import define, field
 from jobroute.model import Frames
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Outcome:
     outcome: dict[str, Any]
     frames: Frames
@@ -22,7 +22,7 @@ class _Outcome:
     until: float
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Answered:
     """
     The latest outcomes, bounded in number, bytes and time.
@@ -49,6 +49,9 @@ class Answered:
         """
         Remember an outcome.
         """
+        before = self._outcomes.pop(key, None)
+        if before is not None:
+            self._size -= before.size
         size = sum(map(len, frames))
         if size > self.most_bytes:
             return

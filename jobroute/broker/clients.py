@@ -11,7 +11,7 @@ from jobroute.config import Limits
 from jobroute.errors import Busy
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Clients:
     """
     Counts jobs and waits by client, and says when it is enough.

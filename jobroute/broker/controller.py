@@ -20,7 +20,7 @@ from jobroute.model import Frames
 
 
 @implementer(IController)
-@define(eq=False)
+@define(eq=False, repr=False)
 class Controller:
     """
     The one dispatcher of commands, whatever door they came through.

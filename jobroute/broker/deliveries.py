@@ -30,7 +30,7 @@ from jobroute.model import (
 )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Deliveries:
     """
     Every attempt takes a slot of its agent from the moment that it is made

@@ -45,7 +45,7 @@ RETENTION_INTERVAL = 60.0
 
 
 @implementer(IDispatcher)
-@define(eq=False)
+@define(eq=False, repr=False)
 class Dispatcher:
     """
     What clients can do with jobs.

@@ -16,7 +16,7 @@ from jobroute.log import Logger
 from jobroute.model import Event
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Events:
     """
     @ivar number: the number of the latest event.

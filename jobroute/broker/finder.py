@@ -13,7 +13,7 @@ from jobroute.interfaces import IStorage
 from jobroute.model import JobRecord
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Finder:
     """
     Asks the store for jobs that are not in memory.

@@ -14,14 +14,14 @@ from zope.interface import implementer
 from jobroute.interfaces import Due, IHeartbeat
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Watch:
     heard: float
     limit: float
 
 
 @implementer(IHeartbeat)
-@define(eq=False)
+@define(eq=False, repr=False)
 class Heartbeat:
     """
     Watches by a heap of moments at which somebody must be looked at: being

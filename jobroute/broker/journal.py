@@ -19,7 +19,7 @@ from jobroute.log import Logger
 from jobroute.model import Change
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Journal:
     """
     @ivar position: how many changes were appended in this epoch.

@@ -15,7 +15,7 @@ from jobroute.model import NumbersTaken
 BLOCK = 100_000
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Numbers:
     """
     Takes blocks of numbers from the store, and gives none out before its

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jobroute.broker.waits import Wait
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Job:
     """
     A job that has not ended.
@@ -80,7 +80,7 @@ class Job:
         )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Part:
     """
     One job on one target.
@@ -150,7 +150,7 @@ class Part:
         return said
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Attempt:
     """
     One delivery of a part to one agent.

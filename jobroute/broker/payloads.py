@@ -12,7 +12,7 @@ from attrs import define, field
 from jobroute.broker.parts import Job
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Payloads:
     """
     Lets the oldest payloads of stored jobs go when they are too much

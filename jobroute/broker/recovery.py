@@ -27,7 +27,7 @@ from jobroute.log import Logger
 from jobroute.model import AgentRecord, JobRecord, PartRecord, PartState, Restored
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Recovery:
     """
     Rebuilds the living objects from what the store says.

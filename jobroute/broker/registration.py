@@ -46,7 +46,7 @@ def described(description: bytes) -> Announcement:
     return _decode(description)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Newcomer:
     announcement: Announcement
     route: IAgentRoute
@@ -58,7 +58,7 @@ class _Newcomer:
     answered: bool = False
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Registration:
     """
     Those who are not agents yet.

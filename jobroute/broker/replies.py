@@ -35,7 +35,7 @@ NOTES = 1000
 _Key = tuple[int, int]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Replies:
     """
     Takes the replies of agents that are known.

@@ -17,7 +17,7 @@ from jobroute.model import AgentRecord, AgentState, Announcement
 
 
 @implementer(ICandidate)
-@define(eq=False)
+@define(eq=False, repr=False)
 class Agent:
     """
     One incarnation of an agent.
@@ -114,7 +114,7 @@ class Agent:
         }
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Roster:
     """
     All agents that live or may still come back, and all names ever given.

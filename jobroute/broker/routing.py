@@ -36,7 +36,7 @@ def _entry(candidate: ICandidate) -> _Entry:
 
 
 @implementer(IPolicy)
-@define(eq=False)
+@define(eq=False, repr=False)
 class LeastLoaded:
     """
     The agent with the fewest outstanding parts a slot; among equals the one

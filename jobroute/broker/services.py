@@ -28,7 +28,7 @@ _Names = tuple[str, ...] | None
 _Turns = OrderedDict[str, OrderedDict[Part, None]]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Line:
     """
     Parts that wait for the same agents.
@@ -110,7 +110,7 @@ class Line:
                 yield from own
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Service:
     """
     A name under which agents offer work.
@@ -183,7 +183,7 @@ class Service:
             yield from line
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Services:
     """
     All services that somebody offers or waits for.

@@ -24,7 +24,7 @@ Answer = dict[str, Any] | JobrouteError
 _Key = tuple[str, str]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Submissions:
     """
     Looks an id up in the store before it accepts a job under it.  While that

@@ -28,7 +28,7 @@ class Timed(Protocol):
     timer: int | None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Timers:
     """
     Sets, moves and clears a timer in constant time, and forgets cleared

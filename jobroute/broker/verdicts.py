@@ -26,7 +26,7 @@ from jobroute.log import Logger
 from jobroute.model import Frames, JobEnded, PartEnded, PartState, Verdict
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Verdicts:
     """
     @ivar jobs: the stored jobs that have not ended, by namespace and id.

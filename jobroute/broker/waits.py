@@ -24,7 +24,7 @@ from jobroute.model import Frames
 STREAMS = ("progress", "partial", "part")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Wait:
     """
     One client that waits for one job.
@@ -122,7 +122,7 @@ def _about(part: Part) -> dict[str, Any]:
     return {"job": part.job.id, "index": part.index, "attempt": part.made}
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Calls:
     """
     The calls that have a token: those under way, and for a while those that

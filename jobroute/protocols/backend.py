@@ -43,7 +43,7 @@ _KINDS = {
 
 
 @implementer(IAgentRoute)
-@define(eq=False)
+@define(eq=False, repr=False)
 class AgentRoute:
     """
     The way to one incarnation: its identity on the ROUTER.
@@ -147,7 +147,7 @@ class AgentRoute:
         return self._backend.send(encode_broker_message(self.address, message, payload, **members))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class BackendProtocol(SocketProtocol):
     """
     The ROUTER that agents speak to.

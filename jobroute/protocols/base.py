@@ -14,7 +14,7 @@ from jobroute.log import Logger
 
 
 @implementer(IMessageProtocol)
-@define(eq=False)
+@define(eq=False, repr=False)
 class SocketProtocol:
     """
     Knows its transport, if it has one.
@@ -43,7 +43,7 @@ class SocketProtocol:
 
 
 @implementer(IMessageFactory)
-@define(eq=False)
+@define(eq=False, repr=False)
 class OneProtocol:
     """
     A broker has each socket once, so its protocol is made with it.

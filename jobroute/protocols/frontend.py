@@ -34,7 +34,7 @@ RETRY = 0.05
 
 
 @implementer(IReplyTo)
-@define(eq=False)
+@define(eq=False, repr=False)
 class ReplyTo:
     """
     Where the answers to one request go.
@@ -70,13 +70,13 @@ class ReplyTo:
         self._frontend.send(frames)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Outbox:
     messages: deque[list[bytes]] = field(factory=deque)
     size: int = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FrontendProtocol(SocketProtocol):
     """
     The ROUTER that clients speak to.

@@ -12,7 +12,7 @@ from jobroute.protocols.base import SocketProtocol
 from jobroute.wire.backend import encode_beat
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class HeartbeatProtocol(SocketProtocol):
     """
     The PUB that agents listen to.

@@ -16,7 +16,7 @@ from jobroute.protocols.base import SocketProtocol
 from jobroute.wire.backend import decode_announcement
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RegisterProtocol(SocketProtocol):
     """
     The PULL that agents announce themselves to.

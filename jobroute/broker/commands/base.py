@@ -102,14 +102,14 @@ class Denied(CommandError):
     code = "denied"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Entry:
     command: Command
     decoder: msgspec.json.Decoder[Any]
     rank: int
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Registry:
     """
     The commands by name; nothing else can be called from a wire.

@@ -79,7 +79,7 @@ def _check(job: Job, index: int | None) -> None:
         raise BadProperty(f"index is {index}, and job {job.id} has {len(job.parts)} parts.")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class WaitCommand(Command):
     """
     Give the outcome of a job when it is done.
@@ -132,7 +132,7 @@ class WaitCommand(Command):
         return LATER
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Result(Command):
     """
     Give the result of one part.
@@ -171,7 +171,7 @@ class Result(Command):
         return LATER
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Cancel(Command):
     """
     Cancel a job, or one part of it.
@@ -214,7 +214,7 @@ class Cancel(Command):
         return LATER
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Input(Command):
     """
     Send an input to a running part.

@@ -62,7 +62,7 @@ def _summary(s: JobSummary) -> dict[str, Any]:
     }
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Jobs(Command):
     """
     List jobs, the newest first.
@@ -145,7 +145,7 @@ def _event(event: Event, indexes: dict[int, int]) -> dict[str, Any]:
     return {**said, **(event.data or {})}
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class JobHistoryCommand(Command):
     """
     Tell everything about a job.
@@ -178,7 +178,7 @@ class JobHistoryCommand(Command):
         }
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Why(Command):
     """
     Say why a job is not done yet.

@@ -176,7 +176,7 @@ def request(
     )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Submit(Command):
     """
     Accept a job; answered when it is on disk.
@@ -211,7 +211,7 @@ _encode = msgspec.json.Encoder().encode
 _member = msgspec.json.Decoder(dict[str, Raw])
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SubmitMany(Command):
     """
     Accept many jobs, each by itself; answered when all are on disk.
@@ -293,7 +293,7 @@ class SubmitMany(Command):
             done(())
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Call(Command):
     """
     Do a job and give its outcome, with no disk on its way.

@@ -26,7 +26,7 @@ class PingProperties(Properties, kw_only=True):
     agents: Annotated[bool, Meta(description="list the agents as well")] = True
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ListAgents(Command):
     """
     List the agents.
@@ -57,7 +57,7 @@ class ListAgents(Command):
         }
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Ping(Command):
     """
     Say that the broker lives, and where its sockets are.
@@ -81,7 +81,7 @@ class Ping(Command):
         return said
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Stats(Command):
     """
     Tell every counter, the queues, and how much is stored.
