@@ -11,7 +11,7 @@ of a daemon.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -23,6 +23,7 @@ from twisted.python.reflect import namedAny
 
 from jobroute import __version__
 from jobroute.assembly import Broker, assemble
+from jobroute.broker.routing import LeastLoaded
 from jobroute.clock import SystemClock
 from jobroute.config import Settings
 from jobroute.errors import JobrouteError, StorageError, StorageLost
@@ -32,6 +33,7 @@ from jobroute.interfaces import (
     IHeartbeat,
     INetwork,
     IObserver,
+    IPolicy,
     IStorage,
 )
 from jobroute.lock import DataDirectory
@@ -78,6 +80,7 @@ class BrokerService(Service):
         storage: IStorage | None = None,
         heartbeat: IHeartbeat | None = None,
         controller: IController | None = None,
+        policy: Callable[[], IPolicy] = LeastLoaded,
         observers: Sequence[IObserver] = (),
         directory: DataDirectory | None = None,
     ) -> None:
@@ -87,6 +90,7 @@ class BrokerService(Service):
         @param storage: the one that the settings name if L{None}.
         @param heartbeat: watches agents; our own if L{None}.
         @param controller: executes commands; our own if L{None}.
+        @param policy: makes what picks agents, one for each service.
         @param observers: told every event.
         @param directory: the data directory; the one that the settings name
             if L{None}.
@@ -101,6 +105,7 @@ class BrokerService(Service):
         self._given_storage = storage
         self._heartbeat = heartbeat
         self._controller = controller
+        self._policy = policy
         self._observers = tuple(observers)
         self._directory = DataDirectory(settings.data_dir) if directory is None else directory
         self._life: _Life | None = None
@@ -211,6 +216,7 @@ class BrokerService(Service):
             self._about,
             heartbeat=self._heartbeat,
             controller=self._controller,
+            policy=self._policy,
             observers=self._observers,
         )
         sockets = Sockets(self.settings, self._directory, network)

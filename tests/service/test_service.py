@@ -17,6 +17,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from jobroute.broker.heartbeat import Heartbeat
+from jobroute.broker.routing import LeastLoaded
 from jobroute.errors import (
     BrokerAlreadyRunning,
     CannotListen,
@@ -25,11 +26,32 @@ from jobroute.errors import (
     StorageError,
     StorageLost,
 )
-from jobroute.interfaces import AnswerKind, Caller, IController, IObserver, IReplyTo, IStorage
+from jobroute.interfaces import (
+    AnswerKind,
+    Caller,
+    ICandidate,
+    IController,
+    IObserver,
+    IReplyTo,
+    IStorage,
+)
 from jobroute.model import Event, Frames, Restored
 from jobroute.service import BrokerService
 from jobroute.storage.memory import MemoryStorage
 from tests.service.kit import ServiceCase, settings, until
+
+
+class Busiest(LeastLoaded):
+    """
+    Picks the agent with the most to do that has credit left.
+    """
+
+    def pick(self) -> ICandidate | None:
+        """
+        See L{IPolicy.pick}.
+        """
+        fit = [candidate for candidate in self._live if candidate.credit > 0]
+        return max(fit, key=lambda c: (c.outstanding, c.name), default=None)
 
 
 def in_memory() -> MemoryStorage:
@@ -165,6 +187,21 @@ class ServiceTests(ServiceCase):
         other = await self.broker(settings(self.folder()), controller=OneAnswer())
         said = await self.client(other.endpoints["frontend"]).ping()
         self.assertEqual(said, {"pong": "PING"})
+
+    async def test_given_policy(self) -> None:
+        """
+        Any policy can be given: this one picks the busiest.
+        """
+        broker = await self.broker(settings(self.folder()), policy=Busiest)
+        url = broker.endpoints["frontend"]
+        for name in ("a1", "a2"):
+            await self.agent(
+                url, name=name, slots=2, services={"nap": "jobroute.agent.builtin:sleep"}
+            )
+        client = self.client(url)
+        naps = [client.call("nap", b"0.1") for _ in range(2)]
+        agents = {(await nap).parts[0].agent for nap in naps}
+        self.assertEqual(len(agents), 1)
 
     async def test_drains(self) -> None:
         """
