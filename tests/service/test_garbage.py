@@ -110,8 +110,7 @@ class GarbageTests(ServiceCase):
         url = broker.endpoints["frontend"]
         await self.well(broker)
         for body, code in BODIES:
-            answer = (await self.asked(url, body))[0]
-            said = json.loads(answer)
+            said = json.loads((await self.asked(url, body))[0])
             self.assertEqual(said["code"], code, (body, said))
             self.assertTrue(said["error"].endswith("."), said)
             self.assertNotIn("Traceback", said["error"])
