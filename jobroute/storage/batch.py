@@ -2,9 +2,10 @@
 """
 Many changes as few statements.
 
-Each step of a statement lets go of the interpreter's lock, and under load it
-takes long to get it back from the reactor's thread.  So what happened to one
-row within a batch becomes one change of it, and one statement has many rows.
+What happened to one row within a batch becomes one change of it, and one
+statement has several rows.  It has not very many: each step of a statement
+lets go of the interpreter's lock, and after a long step the reactor's thread
+has it, which takes long to get it back under load.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from jobroute.storage.rows import (
 )
 
 #: With how many rows there are statements, the most first.
-_SIZES = (64, 8, 1)
+_SIZES = (8, 1)
 
 _KNOW_AGENT = (
     f"INSERT INTO agent ({', '.join(AGENT)}, at) VALUES ({', '.join('?' * len(AGENT))}, ?) "

