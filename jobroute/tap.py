@@ -112,7 +112,12 @@ class BrokerProcess(BrokerService):
     """
     A broker that is a process of its own: when it cannot start, or has to
     end, so does the process, with a sentence and a status that is not 0.
+
+    @ivar complains: whether the sentence goes to standard error as well as to
+        the log, which may be a file.
     """
+
+    complains = True
 
     def startService(self) -> None:
         """
@@ -135,7 +140,7 @@ class BrokerProcess(BrokerService):
         End the process.
         """
         reason = failure.value
-        if isinstance(reason, JobrouteError):
+        if self.complains and isinstance(reason, JobrouteError):
             sys.stderr.write(f"jobroute: {reason}\n")
             sys.stderr.flush()
         if not self._reactor.running:

@@ -47,6 +47,7 @@ def run(arguments: Sequence[str], stderr: TextIO | None = None) -> int:
     globalLogBeginner.beginLoggingTo([textFileLogObserver(stderr)], redirectStandardIO=False)
     reactor: Any = namedAny("twisted.internet.reactor")
     service: Any = tap.makeService(options, reactor)
+    service.complains = stderr is not sys.stderr
     service.privilegedStartService()
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
