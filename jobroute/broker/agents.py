@@ -95,9 +95,10 @@ class Agents:
         """
         See L{IAgents.ponged}.
         """
+        newcomer = self.registration.ponged(route.identity, nonce)
         if route.agent is not None:
             self.beat(route, held)
-        if not self.registration.ponged(route.identity, nonce) and route.agent is None:
+        elif not newcomer:
             self._counters["strangers"] += 1
             route.reregister()
         self._journal.flush()

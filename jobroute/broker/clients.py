@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.broker.test_clients -*-
+# -*- test-case-name: tests.broker.test_admission -*-
 """
 How much each client has outstanding.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.broker.test_counters -*-
+# -*- test-case-name: tests.broker.test_commands -*-
 """
 What the broker counts.
 """

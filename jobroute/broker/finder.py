@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.broker.test_finder -*-
+# -*- test-case-name: tests.broker.test_commands -*-
 """
 Jobs by id, wherever they are.
 """

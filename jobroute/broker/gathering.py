@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.broker.test_gathering -*-
+# -*- test-case-name: tests.broker.test_verdicts -*-
 """
 The outcome of a job: its verdicts and its results, from memory or the store.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.broker.test_parts -*-
+# -*- test-case-name: tests.broker.test_dispatcher -*-
 """
 The living objects: jobs, their parts, and the attempts at them.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.broker.test_roster -*-
+# -*- test-case-name: tests.broker.test_agents -*-
 """
 The agents: their names and numbers, and the sole account of their slots.
 """

@@ -35,6 +35,16 @@ class AnsweredTests(SynchronousTestCase):
         answered.put("c", {}, (b"x" * 11,), 0.0)
         self.assertEqual([answered.get(key) is None for key in "abc"], [True, False, True])
 
+    def test_again(self) -> None:
+        """
+        What is put again counts once.
+        """
+        answered = Answered(most_bytes=10)
+        for _ in range(5):
+            answered.put("a", {}, (b"x" * 6,), 0.0)
+        answered.put("b", {}, (b"x" * 4,), 0.0)
+        self.assertEqual([answered.get(key) is None for key in "ab"], [False, False])
+
     def test_time(self) -> None:
         """
         They go in time, and leave nothing behind.
