@@ -20,16 +20,13 @@ from jobroute.errors import JobrouteError
 from jobroute.interfaces import AnswerKind, IReplyTo
 from jobroute.model import Frames
 
-#: What a wait may have streamed.
-STREAMS = ("progress", "partial", "part")
-
 
 @define(eq=False, repr=False)
 class Wait:
     """
     One client that waits for one job.
 
-    @ivar stream: which of L{STREAMS} it asked for.
+    @ivar stream: what of C{progress}, C{partial} and C{part} it asked for.
     @ivar counted: whether it counts against the client's limit; that of a
         call does not, its job does.
     @ivar timer: belongs to L{jobroute.broker.timers}.
@@ -130,7 +127,8 @@ class Calls:
     """
 
     _open: dict[str, Job] = field(factory=dict, init=False)
-    _answered: Answered = field(factory=Answered)
+    # A call must never run twice, so that even what is too large is known.
+    _answered: Answered = field(factory=lambda: Answered(omit=True))
 
     def add(self, job: Job) -> None:
         """

@@ -219,6 +219,21 @@ class TokenTests(SynchronousTestCase):
         self.kit.call(token=TOKEN)
         self.assertEqual(len(self.agent.deliveries), 2)
 
+    def test_too_large(self) -> None:
+        """
+        A call whose result is too large to be remembered is known all the
+        same, and not run again.
+        """
+        first = self.kit.call(token=TOKEN)
+        self.agent.result(None, b"y" * (17 << 20))
+        self.assertEqual(len(first.payload), 1)
+        for command, more in (("CALL", {"service": "s"}), ("WAIT", {})):
+            reply = self.kit.ask(command, token=TOKEN, **more)
+            self.assertEqual((reply.payload, reply.result["verdicts"]), ((), {"succeeded": 1}))
+            (part,) = reply.result["parts"]
+            self.assertEqual((part["frames"], part["omitted"]), (0, True))
+        self.assertEqual(len(self.agent.deliveries), 1)
+
     def test_wait(self) -> None:
         """
         A wait by token, with a stream and a time.
