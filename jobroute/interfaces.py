@@ -515,6 +515,12 @@ class IHeartbeat(Interface):
         Somebody lives.  One that is not watched is ignored.
         """
 
+    def forgive(gap: float) -> None:
+        """
+        Whoever watches was away for so many seconds: they count as no
+        silence of anybody.
+        """
+
     def silence(key: Any, now: float) -> float:
         """
         For how many seconds it was not heard.

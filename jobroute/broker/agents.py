@@ -7,6 +7,7 @@ attempts went is told to L{jobroute.broker.replies}.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from math import inf
 from typing import Any
 
@@ -37,6 +38,9 @@ from jobroute.model import (
     ReplyKind,
 )
 
+#: How many unknown attempts are cancelled a beat; the rest have the next one.
+STRAYS = 1000
+
 
 @implementer(IAgents)
 @define(eq=False, repr=False)
@@ -59,6 +63,7 @@ class Agents:
     _verdicts: Verdicts
     _counters: dict[str, int]
     epoch: int = field(default=0, init=False)
+    _ticked: float = field(default=-inf, init=False)
     registration: Registration = field(init=False)
     _replies: Replies = field(init=False)
 
@@ -173,6 +178,10 @@ class Agents:
         if not agent.suspect:
             return False
         agent.suspect = False
+        now = self._clock.monotonic()
+        for attempt in agent.held.values():
+            # The grace period is over only now, whatever it used of it.
+            attempt.renewed = now
         self._events.record("agent.returned", agent=agent.name)
         self._journal.park(self._welcome, agent)
         return True
@@ -250,9 +259,9 @@ class Agents:
                 attempt.renewed = now
             else:
                 self._missing(attempt, now)
-        for part, number in named:
-            if (part, number) not in agent.held and (part, number) not in agent.settling:
-                route.cancel(part, number)
+        unknown = (k for k in named if k not in agent.held and k not in agent.settling)
+        for part, number in islice(unknown, STRAYS):
+            route.cancel(part, number)
         self._journal.flush()
 
     def _missing(self, attempt: Attempt, now: float) -> None:
@@ -313,12 +322,33 @@ class Agents:
         """
         Ping the silent, give up the lost, and go on with registrations.
         """
-        for agent, due in self._heartbeat.due(self._clock.monotonic()):
-            if due is Due.PING:
-                agent.route.ping(self.registration.nonce())
-            elif agent.suspect:
-                self.lose(agent, "It did not come back after the broker's restart.")
-            else:
-                self.lose(agent, "It was silent for too long.")
+        now = self._clock.monotonic()
+        self._forgive(now)
+        for agent, due in self._heartbeat.due(now):
+            try:
+                self._silent(agent, due)
+            except Exception:
+                # Nobody watches the others any more: they must have their turn.
+                self._log.failure("Losing agent {agent} failed.", agent=agent.name)
         self.registration.tick()
         self._journal.flush()
+
+    def _forgive(self, now: float) -> None:
+        """
+        When the broker itself stood still (stopped, suspended, stuck), what
+        agents said meanwhile is still to be read: nobody was silent.
+        """
+        gap, self._ticked = now - self._ticked, now
+        if self._settings.heartbeat_interval < gap < inf:
+            self._heartbeat.forgive(gap)
+            for agent in self._roster:
+                for attempt in agent.held.values():
+                    attempt.renewed = min(now, attempt.renewed + gap)
+
+    def _silent(self, agent: Agent, due: Due) -> None:
+        if due is Due.PING:
+            agent.route.ping(self.registration.nonce())
+        elif agent.suspect:
+            self.lose(agent, "It did not come back after the broker's restart.")
+        else:
+            self.lose(agent, "It was silent for too long.")

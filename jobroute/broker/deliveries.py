@@ -19,6 +19,7 @@ from jobroute.broker.routing import route
 from jobroute.broker.services import Line, Services
 from jobroute.broker.timers import Timers
 from jobroute.broker.verdicts import Verdicts
+from jobroute.errors import Busy
 from jobroute.interfaces import Delivery, IClock, IStorage
 from jobroute.log import Logger
 from jobroute.model import (
@@ -28,6 +29,9 @@ from jobroute.model import (
     PartState,
     Verdict,
 )
+
+#: How many inputs may wait for a delivery.
+INPUTS = 100
 
 
 @define(eq=False, repr=False)
@@ -95,8 +99,7 @@ class Deliveries:
         agent.held[part.number, part.made] = attempt
         self._used += 1
         agent.used = self._used
-        if job.run_limit is not None and len(agent.held) <= agent.slots:
-            attempt.run_until = now + job.run_limit
+        attempt.prefetched = len(agent.held) > agent.slots
         self.watch(part, now)
         self._counters["deliveries"] += 1
         if job.volatile:
@@ -137,7 +140,9 @@ class Deliveries:
         part, job = attempt.part, attempt.part.job
         if not attempt.current or attempt.stopping:
             return
-        attempt.sent = self._clock.monotonic()
+        now = attempt.sent = self._clock.monotonic()
+        if not attempt.prefetched:
+            self._run(attempt, now)
         attempt.agent.route.deliver(
             Delivery(
                 part.number,
@@ -151,6 +156,9 @@ class Deliveries:
                 payload,
             )
         )
+        inputs, attempt.inputs = attempt.inputs, []
+        for frames in inputs:
+            attempt.agent.route.input(*attempt.key, frames)
 
     def _unreadable(self, failure: Failure, attempt: Attempt) -> None:
         if attempt.current:
@@ -164,11 +172,30 @@ class Deliveries:
         """
         Work on a prefetched attempt began only now.
         """
+        self._run(attempt, self._clock.monotonic())
+
+    def _run(self, attempt: Attempt, now: float) -> None:
+        """
+        Let the run limit count, if it does not yet.
+        """
         limit = attempt.part.job.run_limit
         if limit is not None and attempt.run_until == inf:
-            now = self._clock.monotonic()
             attempt.run_until = now + limit
             self.watch(attempt.part, now)
+
+    def input(self, attempt: Attempt, payload: Frames) -> None:
+        """
+        Send an input behind the delivery, which may still wait for its
+        commit or its payload.
+
+        @raise Busy: if too many wait for that.
+        """
+        if attempt.sent != inf:
+            attempt.agent.route.input(*attempt.key, payload)
+        elif len(attempt.inputs) >= INPUTS:
+            raise Busy(f"{INPUTS} inputs wait for the part to be delivered; try again later.")
+        else:
+            attempt.inputs.append(payload)
 
     def release(self, attempt: Attempt) -> None:
         """
@@ -226,14 +253,19 @@ class Deliveries:
         if attempt.stopping:
             return
         attempt.stopping = True
-        self._stopping[attempt] = None
         if attempt.part.job.volatile:
-            self._ask(attempt)
+            self._stop(attempt)
         else:
-            self._journal.park(self._ask, attempt)
+            # Not before it is on disk that it was to be.
+            self._journal.park(self._stop, attempt)
+
+    def _stop(self, attempt: Attempt) -> None:
+        if attempt.key in attempt.agent.held:
+            self._stopping[attempt] = None
+            self._ask(attempt)
 
     def _ask(self, attempt: Attempt) -> None:
-        if attempt not in self._stopping or attempt.lingering:
+        if attempt.lingering:
             return
         if attempt.sent == inf:
             # It was never sent, and will not be.

@@ -30,6 +30,7 @@ from jobroute.broker.waits import Wait
 from jobroute.config import Settings
 from jobroute.errors import NotRunning, WaitTimeout
 from jobroute.interfaces import IClock, IDispatcher, IReplyTo
+from jobroute.log import Logger
 from jobroute.model import (
     CancelRequested,
     Forgotten,
@@ -51,6 +52,8 @@ class Dispatcher:
     What clients can do with jobs.
     """
 
+    _log = Logger()
+
     _settings: Settings
     _clock: IClock
     _journal: Journal
@@ -66,6 +69,7 @@ class Dispatcher:
     _counters: dict[str, int]
     _ask_again: float = field(default=0.0, init=False)
     _retention: float = field(default=0.0, init=False)
+    _began: float | None = field(default=None, init=False)
 
     # -- Jobs in -------------------------------------------------------------
 
@@ -200,12 +204,7 @@ class Dispatcher:
         attempt = job.parts[index].attempt
         if attempt is None or attempt.stopping:
             raise NotRunning(f"No agent works on part {index} of job {job.id}.")
-        send = attempt.agent.route.input
-        if job.volatile:
-            send(attempt.part.number, attempt.number, payload)
-        else:
-            # Behind the delivery, which may still wait for its commit.
-            self._journal.park(send, attempt.part.number, attempt.number, payload)
+        self._deliveries.input(attempt, payload)
 
     def why(self, part: Part) -> tuple[str, str]:
         """
@@ -229,23 +228,40 @@ class Dispatcher:
         """
         now = self._clock.monotonic()
         for item in self._timers.due(now):
-            if isinstance(item, Part):
-                self._due(item, now)
-            elif isinstance(item, Wait):
-                del item.job.waits[item]
-                self._verdicts.forget(item)
-                item.failed(WaitTimeout(f"Job {item.job.id} is not done yet; it goes on."))
+            try:
+                if isinstance(item, Part):
+                    self._due(item, now)
+                elif isinstance(item, Wait):
+                    self._wait_over(item)
+            except Exception:
+                # One that fails must not stop the clock for all others.
+                self._log.failure("A timer failed.")
         if now >= self._ask_again:
             self._ask_again = now + self._settings.heartbeat_interval
             self._deliveries.ask_again()
         if now >= self._retention:
             self._retention = now + RETENTION_INTERVAL
             limits = self._settings.limits
-            before = self._clock.wall() - self._settings.retention
+            before = self._today(now) - self._settings.retention
             self._journal.append(Forgotten(before, limits.jobs, limits.events))
         self._verdicts.calls.purge(now)
         self._verdicts.recent.purge(now)
         self._journal.flush()
+
+    def _today(self, now: float) -> float:
+        """
+        The wall clock, but not what it leapt ahead: that must not cost
+        anybody his history.
+        """
+        wall = self._clock.wall()
+        if self._began is None:
+            self._began = wall - now
+        return min(wall, self._began + now)
+
+    def _wait_over(self, wait: Wait) -> None:
+        del wait.job.waits[wait]
+        self._verdicts.forget(wait)
+        wait.failed(WaitTimeout(f"Job {wait.job.id} is not done yet; it goes on."))
 
     def _due(self, part: Part, now: float) -> None:
         attempt = part.attempt

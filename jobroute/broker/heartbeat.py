@@ -52,6 +52,13 @@ class Heartbeat:
             watch.heard = now
             watch.limit = self.interval * self.liveness
 
+    def forgive(self, gap: float) -> None:
+        """
+        See L{IHeartbeat.forgive}.
+        """
+        for watch in self._watched.values():
+            watch.heard += gap
+
     def silence(self, key: Any, now: float) -> float:
         """
         See L{IHeartbeat.silence}.
@@ -73,16 +80,18 @@ class Heartbeat:
             _, _, key, watch = heappop(self._heap)
             if self._watched.get(key) is not watch:
                 continue
-            silence = now - watch.heard
-            if silence >= watch.limit:
+            # The very sums by which it is looked at again: a difference may be
+            # rounded the other way, and would be looked at for ever.
+            silent, lost = watch.heard + self.interval, watch.heard + watch.limit
+            if now >= lost:
                 del self._watched[key]
                 found.append((key, Due.LOST))
-            elif silence >= self.interval:
+            elif now >= silent:
                 found.append((key, Due.PING))
                 # Not before the next interval, and not after the limit.
-                self._look(min(now + self.interval, watch.heard + watch.limit), key, watch)
+                self._look(min(now + self.interval, lost), key, watch)
             else:
-                self._look(watch.heard + self.interval, key, watch)
+                self._look(silent, key, watch)
         return found
 
     def _look(self, when: float, key: Any, watch: _Watch) -> None:

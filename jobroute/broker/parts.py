@@ -159,6 +159,8 @@ class Attempt:
         are all.
     @ivar sent: when it was last sent to the agent.
     @ivar run_until: until when it may run.
+    @ivar prefetched: whether all slots were taken when it was given.
+    @ivar inputs: what comes after its delivery.
     @ivar stopping: whether the agent is asked to stop it.
     @ivar lingering: whether the agent stopped it, but has no slot back yet.
     """
@@ -169,6 +171,8 @@ class Attempt:
     renewed: float
     sent: float = inf
     run_until: float = inf
+    prefetched: bool = False
+    inputs: list[Frames] = field(factory=list, init=False)
     stopping: bool = False
     lingering: bool = False
 

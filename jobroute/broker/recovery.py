@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from attrs import define
+from attrs import define, field
 
 from jobroute.broker.agents import Agents
 from jobroute.broker.clients import Clients
 from jobroute.broker.deliveries import Deliveries
+from jobroute.broker.journal import Journal
 from jobroute.broker.parts import Attempt, Job, Part
 from jobroute.broker.registration import described
 from jobroute.broker.roster import Agent, Roster
@@ -24,7 +25,15 @@ from jobroute.broker.verdicts import Verdicts
 from jobroute.config import Settings
 from jobroute.interfaces import IAgentRoute, IClock, IHeartbeat
 from jobroute.log import Logger
-from jobroute.model import AgentRecord, JobRecord, PartRecord, PartState, Restored
+from jobroute.model import (
+    AgentRecord,
+    JobRecord,
+    PartQueued,
+    PartRecord,
+    PartState,
+    Restored,
+    Verdict,
+)
 
 
 @define(eq=False, repr=False)
@@ -45,7 +54,9 @@ class Recovery:
     _agents: Agents
     _deliveries: Deliveries
     _verdicts: Verdicts
+    _journal: Journal
     _route: Callable[[str], IAgentRoute]
+    _orphans: list[Part] = field(factory=list, init=False)
 
     def restore(self, restored: Restored) -> None:
         """
@@ -60,6 +71,9 @@ class Recovery:
             self._part(part, jobs[part.job])
         for job in jobs.values():
             job.parts.sort(key=lambda part: part.index)
+        orphans, self._orphans = self._orphans, []
+        for orphan in orphans:
+            self._orphan(orphan)
         if restored.jobs or len(self._roster):
             self._log.info(
                 "Epoch {epoch} goes on with {jobs} jobs and {agents} agents.",
@@ -137,15 +151,27 @@ class Recovery:
             return
         agent = self._roster.get(record.agent or "")
         if agent is None or agent.incarnation != record.incarnation:
-            # Cannot be: an agent leaves in the same transaction as its parts.
-            self._log.error("Part {part} has no agent; it waits again.", part=part.number)
-            part.state = PartState.QUEUED
-            self._deliveries.enqueue(part)
+            # An agent leaves in the same transaction as its parts; but its
+            # record may not be readable.
+            self._log.error("The agent of part {part} is not known.", part=part.number)
+            self._orphans.append(part)
             return
         attempt = part.attempt = Attempt(part, record.attempt, agent, now, sent=now)
-        if job.run_limit is not None:
+        # Agents begin in the order in which they were given parts.
+        attempt.prefetched = len(agent.held) >= agent.slots
+        if job.run_limit is not None and not attempt.prefetched:
             attempt.run_until = now + job.run_limit
         agent.held[attempt.key] = attempt
         self._deliveries.watch(part, now)
         if part.cancelling:
             self._deliveries.stop(attempt)
+
+    def _orphan(self, part: Part) -> None:
+        if part.cancelling:
+            self._verdicts.end(part, Verdict.CANCELLED, None)
+        elif part.made >= part.job.attempts:
+            self._verdicts.end(part, Verdict.LOST, "Its agent is not known any more.")
+        else:
+            part.state = PartState.QUEUED
+            self._journal.append(PartQueued(part.number))
+            self._deliveries.enqueue(part)

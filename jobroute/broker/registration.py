@@ -98,7 +98,7 @@ class Registration:
         known = self._newcomers.get(announcement.incarnation)
         if known is not None:
             if known.announcement.name == announcement.name:
-                known.announcement = announcement
+                known.announcement, known.route = announcement, route
             return
         if route.agent is not None and route.agent.name != announcement.name:
             text = f"This incarnation is agent {route.agent.name} already."

@@ -124,8 +124,13 @@ class Replies:
         part = attempt.part
         if sequence != part.partials + 1:
             self._counters["partials_refused"] += 1
-            if sequence <= part.partials:
-                self._journal.park(agent.route.acknowledge, *attempt.key, sequence)
+            if sequence <= part.partials and not self._journal.backlog:
+                # Else the first one's acknowledgement is still to come.
+                agent.route.acknowledge(*attempt.key, sequence)
+            return
+        if self._journal.backlog > self._limits.journal and not part.job.volatile:
+            # The disk does not keep up; the agent keeps it, and sends it again.
+            self._counters["partials_refused"] += 1
             return
         limit = self._limits.partials
         if sequence > limit:

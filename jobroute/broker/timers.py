@@ -5,6 +5,7 @@ Many timers of which few ever come due.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -31,9 +32,9 @@ class Timed(Protocol):
 @define(eq=False, repr=False)
 class Timers:
     """
-    Sets, moves and clears a timer in constant time, and forgets cleared
-    ones at once: a call that was answered must not leave anything behind
-    until its deadline, a day later.
+    Sets, moves and clears a timer in constant time, and forgets what is
+    cleared at once: a call that was answered must not stay until its
+    deadline, a day later.  What stays is a number for each second.
     """
 
     _slots: dict[int, dict[Timed, None]] = field(factory=dict, init=False)
@@ -73,19 +74,24 @@ class Timers:
         if not items:
             del self._slots[slot]
 
-    def due(self, now: float) -> list[Timed]:
+    def due(self, now: float) -> Iterator[Timed]:
         """
-        Take out what is due, the earliest first.
+        Take out what is due, the earliest slot first, one by one: what is
+        done about one may clear another.
         """
-        found: list[Timed] = []
         current = int(now / RESOLUTION)
         while self._heap and self._heap[0] <= current:
-            slot = heappop(self._heap)
-            self._known.discard(slot)
-            for item in self._slots.pop(slot, ()):
-                item.timer = None
-                found.append(item)
-        return found
+            slot = self._heap[0]
+            items = self._slots.get(slot)
+            if items is None:
+                heappop(self._heap)
+                self._known.discard(slot)
+                continue
+            item, _ = items.popitem()
+            if not items:
+                del self._slots[slot]
+            item.timer = None
+            yield item
 
     def __len__(self) -> int:
         return sum(map(len, self._slots.values()))

@@ -119,7 +119,7 @@ class Verdicts:
 
     def _part_over(self, part: Part) -> None:
         part.told = True
-        for wait in part.job.waits:
+        for wait in tuple(part.job.waits):
             if wait.stream:
                 wait.part(part, part.result or ())
         if len(part.job.parts) > 1 and not part.job.volatile:
@@ -149,6 +149,8 @@ class Verdicts:
                 lambda gathered: self._tell(job, *gathered),
                 lambda failure: self._unread(job, failure),
             )
+        else:
+            job.parts = []
 
     def _tell(self, job: Job, outcome: dict[str, Any], frames: Frames) -> None:
         for wait in job.waits:
@@ -167,6 +169,7 @@ class Verdicts:
             self.forget(wait)
             wait.failed(error)
         job.waits = {}
+        job.parts = []
 
     def forget(self, wait: Wait) -> None:
         """

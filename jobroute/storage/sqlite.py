@@ -18,7 +18,6 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
@@ -26,6 +25,7 @@ from jobroute import model
 from jobroute.config import Settings
 from jobroute.errors import JobrouteError, StorageError
 from jobroute.interfaces import IClock, IStorage
+from jobroute.log import Logger
 from jobroute.storage import queries
 from jobroute.storage.failures import explain, left_behind
 from jobroute.storage.schema import connect_reader, connect_writer

@@ -16,10 +16,10 @@ from queue import Empty, SimpleQueue
 from threading import Event
 
 from attrs import define, evolve, field
-from twisted.logger import Logger
 
 from jobroute.errors import StorageError, StorageLost
 from jobroute.interfaces import IClock
+from jobroute.log import Logger
 from jobroute.model import Change, Forgotten, Restored
 from jobroute.storage import queries
 from jobroute.storage.batch import Batch, Totals

@@ -16,7 +16,6 @@ from typing import Any
 import zmq
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from txzmq import ZmqConnection, ZmqFactory
 from zmq.backend import Socket as RawSocket
@@ -30,6 +29,7 @@ from jobroute.interfaces import (
     SocketKind,
     SocketOptions,
 )
+from jobroute.log import Logger
 
 # As plain integers: combining pyzmq's enumerations costs more than sending.
 _LAST = int(zmq.DONTWAIT)

@@ -20,7 +20,6 @@ from attrs import define, field
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from jobroute.errors import BadEndpoint, CannotListen, NotConnected, TransportError
@@ -33,6 +32,7 @@ from jobroute.interfaces import (
     SocketKind,
     SocketOptions,
 )
+from jobroute.log import Logger
 from jobroute.zeromq import ipc
 from jobroute.zeromq.addresses import Address, parse, parse_remote, readable
 from jobroute.zeromq.connection import Connection, Extra, Factory

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from attrs import define, field
 from twisted.internet.error import ConnectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -24,6 +23,7 @@ from jobroute.interfaces import (
     SocketKind,
     SocketOptions,
 )
+from jobroute.log import Logger
 from jobroute.zeromq.addresses import Address
 from jobroute.zeromq.links import Link, Pipe
 

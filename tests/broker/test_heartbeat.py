@@ -21,6 +21,18 @@ class HeartbeatTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.heartbeat = Heartbeat(2.0, 3)
 
+    def test_rounding(self) -> None:
+        """
+        Moments whose sum and difference are rounded differently end too.
+        """
+        for tenths in range(1, 2000):
+            heartbeat = Heartbeat(0.1, 3)
+            start = tenths / 10 + 0.7
+            heartbeat.add("a", start)
+            heartbeat.due(start + 0.1)
+            heartbeat.heard("a", start + 0.2)
+            heartbeat.due(start + 0.1 + 0.1 + 0.1)
+
     def test_interface(self) -> None:
         """
         It provides L{IHeartbeat}.

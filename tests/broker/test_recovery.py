@@ -329,16 +329,19 @@ class RecoveryTests(SynchronousTestCase):
 
     def test_damaged_agent(self) -> None:
         """
-        An agent whose record cannot be read does not stop the broker.
+        An agent whose record cannot be read does not stop the broker; what it
+        held is lost, or tried again if it may be.
         """
-        self.kit.agent("a")
-        self.kit.submit(job="j")
+        self.kit.agent("a", slots=2)
+        self.kit.submit(job="j", attempts=2)
+        self.kit.submit(job="once")
         agents = self.kit.disk._tables._agents
         agents["a"] = AgentRecord("a", 1, agents["a"].incarnation, b"{")
         self.kit.crash()
         self.assertEqual(self.kit.ask("LIST").result, {})
         again = self.kit.agent("a")
         self.assertEqual((again.route.of("welcome")[0][0], again.last.job), (1, "j"))
+        self.assertEqual((again.last.attempt, self.kit.verdicts("once")), (2, {"lost": 1}))
 
     @settings(max_examples=40, deadline=None)
     @given(st.integers(0, 12), st.lists(st.integers(0, 5), max_size=25))

@@ -48,18 +48,18 @@ class TimersTests(SynchronousTestCase):
         """
         timers, item = Timers(), Item(1)
         timers.set(item, 10.0, 0.0)
-        self.assertEqual(timers.due(9.99), [])
-        self.assertEqual(timers.due(10.0 + RESOLUTION), [item])
-        self.assertEqual((timers.due(1000.0), item.timer, len(timers)), ([], None, 0))
+        self.assertEqual(list(timers.due(9.99)), [])
+        self.assertEqual(list(timers.due(10.0 + RESOLUTION)), [item])
+        self.assertEqual((list(timers.due(1000.0)), item.timer, len(timers)), ([], None, 0))
 
     def test_past(self) -> None:
         """
         A timer that is set to what has been comes due with the next look.
         """
         timers, item = Timers(), Item(1)
-        timers.due(50.0)
+        list(timers.due(50.0))
         timers.set(item, 3.0, 50.0)
-        self.assertEqual(timers.due(50.0), [item])
+        self.assertEqual(list(timers.due(50.0)), [item])
 
     def test_nothing_left(self) -> None:
         """
@@ -95,7 +95,7 @@ class TimersTests(SynchronousTestCase):
                 naive.pop(item, None)
             else:
                 now += seconds
-                due = timers.due(now)
+                due = list(timers.due(now))
                 self.assertEqual(len(due), len(set(due)))
                 for found in due:
                     when, _ = naive.pop(found)  # type: ignore[call-overload]
