@@ -17,9 +17,10 @@ from jobroute.broker.admission import Admission
 from jobroute.broker.agents import Agents
 from jobroute.broker.clients import Clients
 from jobroute.broker.commands.base import Registry
+from jobroute.broker.commands.batches import SubmitMany
 from jobroute.broker.commands.following import Cancel, Input, Result, WaitCommand
 from jobroute.broker.commands.history import JobHistoryCommand, Jobs, Why
-from jobroute.broker.commands.jobs import Call, Submit, SubmitMany
+from jobroute.broker.commands.jobs import Call, Submit
 from jobroute.broker.commands.status import ListAgents, Ping, Stats
 from jobroute.broker.controller import Controller
 from jobroute.broker.counters import counters as all_counters
@@ -228,6 +229,7 @@ def assemble(
         agents,
         deliveries,
         verdicts,
+        journal,
         backend.route,
     )
     registry = Registry()
@@ -266,7 +268,7 @@ def assemble(
         Ping(about, listing),
         Stats(counters, services, broker.gauges, storage),
         Submit(submissions, limits),
-        SubmitMany(submissions, limits),
+        SubmitMany(submissions, services, limits),
         Call(dispatcher, calls, limits),
         WaitCommand(dispatcher, finder, calls, verdicts.recent, storage, limits),
         Result(dispatcher, finder, storage),
