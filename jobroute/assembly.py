@@ -127,11 +127,12 @@ class Broker:
 
     def farewell(self) -> None:
         """
-        Tell the agents that the broker stops.
+        Tell the agents, and the clients that wait, that the broker stops.
         """
         self.backend.farewell_wait = max(1.0, len(self.roster) / RETURNS)
         for agent in self.roster:
             agent.route.farewell()
+        self.verdicts.abandon()
 
     def gauges(self) -> dict[str, int]:
         """

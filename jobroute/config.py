@@ -62,6 +62,7 @@ class Limits:
     client_jobs: int = _limit(100_000, "jobs of one client that have not ended")
     clients: int = _limit(100_000, "peers of the frontend with something outstanding")
     batch: int = _limit(10_000, "jobs in one SUBMIT_MANY")
+    batch_parts: int = _limit(100_000, "parts, and agents named, in one SUBMIT_MANY")
     page: int = _limit(1_000, "entries in one page")
     targets: int = _limit(20_000, "agents named in one job")
     partials: int = _limit(10_000, "partial results of one part")
@@ -271,7 +272,7 @@ def load(
     insecure = given.get("insecure") or file.get("insecure", False)
     if not isinstance(insecure, bool):
         raise ConfigurationError("insecure must be true or false.")
-    for name in SERVED:
+    for name in SOCKETS:
         if name == "heartbeat" and not endpoints[name]:
             continue
         check_endpoint(name, endpoints[name])
@@ -280,7 +281,9 @@ def load(
                 f"{name}: {endpoints[name]} can be reached from other machines, and nothing "
                 "protects it; use a loopback address or ipc://, or say --insecure."
             )
-    served = [endpoints[n] for n in SERVED if endpoints[n] and not endpoints[n].endswith(":*")]
+    served = [
+        endpoints[n] for n in SERVED if endpoints[n] and not endpoints[n].endswith((":*", ":0"))
+    ]
     for url in served:
         if served.count(url) > 1:
             raise ConfigurationError(f"The endpoint {url} is given to two sockets.")

@@ -13,7 +13,6 @@ from attrs import define, field
 
 from jobroute.model import Frames
 
-
 #: Roughly what one entry, and one part in it, takes beside its texts.
 _ENTRY = 512
 

@@ -325,3 +325,45 @@ class ManyTests(Case):
         self.assertEqual(self.kit.ask("SUBMIT_MANY", service="s", jobs=[{}] * 4).code, "too-large")
         answers = self.many({"frames": [0] * 3}, {"frames": [0] * 4})
         self.assertEqual([a.get("code") for a in answers], [None, "too-large"])
+
+    def test_shared(self) -> None:
+        """
+        What is common is one object in all jobs.
+        """
+        for name in "ab":
+            self.kit.agent(name, "other")
+        self.many({"job": "j"}, {"job": "k"}, header="x" * 100, target={"agents": ["a", "b"]})
+        first, second = self.kit.broker.verdicts.jobs.values()
+        self.assertIs(first.header, second.header)
+        self.assertIs(first.target, second.target)
+
+    def test_parts(self) -> None:
+        """
+        So many parts, and agents named, in one batch: it is refused whole.
+        """
+        self.kit = Kit(Limits(batch_parts=5))
+        for name in "ab":
+            self.kit.agent(name)
+        some: list[tuple[Any, int]] = [
+            ("any", 5),
+            ("all", 2),
+            ({"agents": ["a", "b"]}, 2),
+            ({"agents": ["a", "b"], "count": 1}, 2),
+            ({"count": 2}, 2),
+            ({"agents": ["b", "a"], "count": 2}, 1),
+        ]
+        for target, most in some:
+            reply = self.kit.ask("SUBMIT_MANY", service="s", target=target, jobs=[{}] * (most + 1))
+            self.assertEqual(reply.code, "too-large", target)
+            answers = self.many(*[{}] * most, target=target)
+            self.assertEqual([a["existing"] for a in answers], [False] * most, target)
+
+    def test_headers(self) -> None:
+        """
+        A common header counts for each job that has it.
+        """
+        self.kit = Kit(Limits(message=1000))
+        self.assertEqual(len(self.many(*[{}] * 9, header="x" * 98)), 9)
+        reply = self.kit.ask("SUBMIT_MANY", service="s", header="x" * 98, jobs=[{}] * 11)
+        self.assertEqual(reply.code, "too-large")
+        self.assertEqual(len(self.many(*[{"header": 1}] * 11, header="x" * 98)), 11)

@@ -1,12 +1,11 @@
 # -*- test-case-name: tests.broker.test_commands -*-
 """
-C{SUBMIT}, C{SUBMIT_MANY} and C{CALL}: work for agents.
+C{SUBMIT} and C{CALL}: work for agents.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -23,7 +22,8 @@ from jobroute.model import Frames, JobRequest, Target
 from jobroute.model import Limits as TimeLimits
 from jobroute.wire import text
 
-_NULL = Raw(b"null")
+#: The header of a job that was given none.
+NULL = Raw(b"null")
 
 
 class TargetObject(msgspec.Struct, forbid_unknown_fields=True):
@@ -35,22 +35,23 @@ class TargetObject(msgspec.Struct, forbid_unknown_fields=True):
     count: Annotated[int, Meta(ge=1, lt=2**31)] | Literal["all"] | None = None
 
 
+TargetGiven = Literal["any", "all"] | TargetObject
+Priority = Annotated[int, Meta(ge=-1000, le=1000, description="higher is delivered first")]
+Attempts = Annotated[int, Meta(ge=1, lt=2**31, description="how often it is given to an agent")]
+
+
 class JobProperties(Properties, kw_only=True):
     """
     What describes a job.
     """
 
     service: Annotated[Name, Meta(description="who does such jobs")]
-    target: Annotated[
-        Literal["any", "all"] | TargetObject, Meta(description="which agents do it")
-    ] = "any"
+    target: Annotated[TargetGiven, Meta(description="which agents do it")] = "any"
     namespace: Annotated[Name, Meta(description="in which the id is unique")] = "default"
     client: Annotated[Name | None, Meta(description="who asks, for fairness")] = None
-    header: Annotated[Raw, Meta(description="any JSON value for the agent")] = _NULL
-    priority: Annotated[int, Meta(ge=-1000, le=1000, description="higher is delivered first")] = 0
-    attempts: Annotated[
-        int, Meta(ge=1, lt=2**31, description="how often it is given to an agent")
-    ] = 1
+    header: Annotated[Raw, Meta(description="any JSON value for the agent")] = NULL
+    priority: Priority = 0
+    attempts: Attempts = 1
     queue_limit: Annotated[Seconds | None, Meta(description="seconds in the queue")] = None
     run_limit: Annotated[Seconds | None, Meta(description="seconds of one attempt")] = None
     deadline: Annotated[Seconds | None, Meta(description="seconds for everything")] = None
@@ -64,48 +65,6 @@ class SubmitProperties(JobProperties, kw_only=True):
     job: Annotated[Name | None, Meta(description="the job's id")] = None
 
 
-class ManyJob(SubmitProperties, kw_only=True):
-    """
-    One job of a batch.
-
-    @ivar frames: the sizes of its payload frames.
-    """
-
-    frames: list[Annotated[int, Meta(ge=0)]] = msgspec.field(default_factory=list)
-
-
-class SubmitManyProperties(Properties, kw_only=True):
-    """
-    A batch, and what holds for all its jobs.
-    """
-
-    jobs: Annotated[list[Raw], Meta(min_length=1, description="the jobs")]
-    service: Raw = _NULL
-    target: Raw = _NULL
-    namespace: Raw = _NULL
-    client: Raw = _NULL
-    header: Raw = _NULL
-    priority: Raw = _NULL
-    attempts: Raw = _NULL
-    queue_limit: Raw = _NULL
-    run_limit: Raw = _NULL
-    deadline: Raw = _NULL
-
-
-_COMMON = (
-    "service",
-    "target",
-    "namespace",
-    "client",
-    "header",
-    "priority",
-    "attempts",
-    "queue_limit",
-    "run_limit",
-    "deadline",
-)
-
-
 class CallProperties(JobProperties, kw_only=True):
     """
     Of a job that is not stored.
@@ -117,9 +76,17 @@ class CallProperties(JobProperties, kw_only=True):
     token: Annotated[Token | None, Meta(description="a secret to find it again by")] = None
 
 
-def _target(given: str | TargetObject, limits: Limits) -> Target:
+_ANY = Target()
+
+
+def checked_target(given: TargetGiven, limits: Limits) -> Target:
+    """
+    A target as the dispatcher takes it.
+
+    @raise JobrouteError: if it is over a limit, or means nobody.
+    """
     if given == "any":
-        return Target()
+        return _ANY
     if isinstance(given, str):
         return Target(None, None)
     names = given.agents
@@ -139,15 +106,29 @@ def _target(given: str | TargetObject, limits: Limits) -> Target:
     return Target(tuple(names), count)
 
 
-def _check_header(header: Raw) -> None:
+def checked_header(header: Raw) -> bytes:
+    """
+    A header as agents are given it.
+
+    @raise BadProperty: if they could not read it.
+    """
+    if header is NULL:
+        return b"null"
     try:
         text.check_value(header)
     except BadMessage as e:
         raise BadProperty(f"header: {e}") from e
+    return bytes(header)
 
 
 def request(
-    p: JobProperties, id: str | None, payload: Frames, caller: Caller, limits: Limits
+    p: JobProperties,
+    target: Target,
+    header: bytes,
+    id: str | None,
+    payload: Frames,
+    caller: Caller,
+    limits: Limits,
 ) -> JobRequest:
     """
     A job as the dispatcher takes it.
@@ -158,14 +139,12 @@ def request(
         raise BadProperty(f"job is {id}, and ids of digits alone are the broker's.")
     if len(payload) >= limits.frames:
         raise TooLarge(f"The job has {len(payload)} frames, and {limits.frames - 1} is the limit.")
-    if p.header is not _NULL:
-        _check_header(p.header)
     if p.attempts > limits.attempts:
         raise TooLarge(f"attempts is {p.attempts}, and {limits.attempts} is the limit.")
     return JobRequest(
         p.service,
-        Target() if p.target == "any" else _target(p.target, limits),
-        bytes(p.header),
+        target,
+        header,
         payload,
         p.namespace,
         id,
@@ -174,6 +153,13 @@ def request(
         p.attempts,
         TimeLimits(p.queue_limit, p.run_limit, p.deadline),
     )
+
+
+def _single(
+    p: JobProperties, id: str | None, payload: Frames, caller: Caller, limits: Limits
+) -> JobRequest:
+    header = checked_header(p.header)
+    return request(p, checked_target(p.target, limits), header, id, payload, caller, limits)
 
 
 @define(eq=False, repr=False)
@@ -195,7 +181,7 @@ class Submit(Command):
         """
         See L{Command.execute}.
         """
-        job = request(properties, properties.job, payload, caller, self._limits)
+        job = _single(properties, properties.job, payload, caller, self._limits)
 
         def done(answers: list[Answer]) -> None:
             said = answers[0]
@@ -204,93 +190,6 @@ class Submit(Command):
 
         self._submissions.submit([job], done)
         return LATER
-
-
-_many_job = msgspec.json.Decoder(ManyJob)
-_encode = msgspec.json.Encoder().encode
-_member = msgspec.json.Decoder(dict[str, Raw])
-
-
-@define(eq=False, repr=False)
-class SubmitMany(Command):
-    """
-    Accept many jobs, each by itself; answered when all are on disk.
-    """
-
-    name = "SUBMIT_MANY"
-    properties = SubmitManyProperties
-    role = "operator"
-
-    _submissions: Submissions
-    _limits: Limits
-
-    def execute(
-        self, properties: SubmitManyProperties, payload: Frames, caller: Caller, reply_to: IReplyTo
-    ) -> Any:
-        """
-        See L{Command.execute}.
-        """
-        limit = self._limits.batch
-        if len(properties.jobs) > limit:
-            raise TooLarge(f"jobs has {len(properties.jobs)} jobs, and {limit} is the limit.")
-        if len(payload) > 1:
-            raise BadProperty("The payloads of all jobs must stand in one frame.")
-        common = {
-            name: getattr(properties, name)
-            for name in _COMMON
-            if getattr(properties, name) is not _NULL
-        }
-        answers: list[Any] = []
-        requests: list[JobRequest] = []
-        data = memoryview(payload[0] if payload else b"")
-        at = 0
-        for raw in properties.jobs:
-            try:
-                job = self._job(raw, common)
-            except JobrouteError as e:
-                # Where the next one's payload begins cannot be known any more.
-                raise BadProperty(f"jobs[{len(answers)}]: {e}") from e
-            frames: list[bytes] = []
-            for size in job.frames:
-                frames.append(bytes(data[at : at + size]))
-                at += size
-            if at > len(data):
-                raise BadProperty("The frames of the jobs are longer than the payload.")
-            try:
-                requests.append(request(job, job.job, tuple(frames), caller, self._limits))
-                answers.append(None)
-            except JobrouteError as e:
-                answers.append(e)
-        if at != len(data):
-            raise BadProperty("The frames of the jobs are shorter than the payload.")
-        self._submit(requests, answers, reply_to)
-        return LATER
-
-    def _job(self, raw: Raw, common: dict[str, Raw]) -> ManyJob:
-        try:
-            if not common:
-                return _many_job.decode(raw)
-            return _many_job.decode(_encode({**common, **_member.decode(raw)}))
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
-            raise BadProperty(text.sentence(e)) from e
-
-    def _submit(
-        self, requests: Sequence[JobRequest], answers: list[Any], reply_to: IReplyTo
-    ) -> None:
-        def done(given: Sequence[Answer]) -> None:
-            said = iter(given)
-            jobs = [
-                {"error": str(answer), "code": answer.code}
-                if isinstance(answer, JobrouteError)
-                else answer
-                for answer in (next(said) if a is None else a for a in answers)
-            ]
-            reply_to.answer(AnswerKind.RESULT, {"jobs": jobs})
-
-        if requests:
-            self._submissions.submit(requests, done)
-        else:
-            done(())
 
 
 @define(eq=False, repr=False)
@@ -324,6 +223,6 @@ class Call(Command):
             if job is not None:
                 self._dispatcher.wait(job, reply_to, caller.name, stream, None)
                 return LATER
-        job_request = request(properties, None, payload, caller, self._limits)
+        job_request = _single(properties, None, payload, caller, self._limits)
         self._dispatcher.call(job_request, reply_to, stream, token)
         return LATER
