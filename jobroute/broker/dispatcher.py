@@ -111,7 +111,7 @@ class Dispatcher:
         See L{IDispatcher.call}.
         """
         job = self._make(request, b"", volatile=True)
-        self._verdicts.open_calls += 1
+        self._verdicts.open[job] = None
         job.waits[Wait(job, reply_to, request.client, stream, counted=False)] = None
         if token:
             job.token = token

@@ -20,7 +20,7 @@ from jobroute.broker.payloads import Payloads
 from jobroute.broker.timers import Timers
 from jobroute.broker.waits import Calls, Wait
 from jobroute.config import Limits
-from jobroute.errors import InternalError, JobrouteError
+from jobroute.errors import InternalError, JobrouteError, Stopping, UnknownOutcome
 from jobroute.interfaces import IClock, IReplyTo, IStorage
 from jobroute.log import Logger
 from jobroute.model import Frames, JobEnded, PartEnded, PartState, Verdict
@@ -33,7 +33,7 @@ class Verdicts:
     @ivar calls: those that can be found by their token.
     @ivar recent: the outcomes of stored jobs that ended just now, by
         namespace and id.
-    @ivar open_calls: how many calls are under way.
+    @ivar open: the calls under way.
     """
 
     _log = Logger()
@@ -50,7 +50,7 @@ class Verdicts:
     calls: Calls = field(factory=Calls, init=False)
     recent: Answered = field(factory=lambda: Answered(keep=10.0), init=False)
     jobs: dict[tuple[str, str], Job] = field(factory=dict, init=False)
-    open_calls: int = field(default=0, init=False)
+    open: dict[Job, None] = field(factory=dict, init=False)
 
     def wait(
         self,
@@ -129,7 +129,7 @@ class Verdicts:
     def _job_over(self, job: Job) -> None:
         self.clients.job_over(job.client)
         if job.volatile:
-            self.open_calls -= 1
+            del self.open[job]
         else:
             del self.jobs[job.namespace, job.id]
             self.payloads.drop(job)
@@ -170,6 +170,26 @@ class Verdicts:
             wait.failed(error)
         job.waits = {}
         job.parts = []
+
+    @property
+    def open_calls(self) -> int:
+        """
+        How many calls are under way.
+        """
+        return len(self.open)
+
+    def abandon(self) -> None:
+        """
+        The broker stops: answer whoever still waits, since nobody else will.
+        """
+        calls = UnknownOutcome(
+            "The broker stopped before the call was done; nothing runs it again."
+        )
+        waits = Stopping("The broker is stopping; the job goes on, wait for it again.")
+        for jobs, error in ((list(self.open), calls), (list(self.jobs.values()), waits)):
+            for job in jobs:
+                for wait in tuple(job.waits):
+                    wait.failed(error)
 
     def forget(self, wait: Wait) -> None:
         """

@@ -9,6 +9,8 @@ given to answer through writes the answers: C{doc/protocol.rst} says how.
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 
 from attrs import define, field
@@ -31,6 +33,16 @@ from jobroute.wire.native import (
 
 #: Seconds between two tries to give a slow client its answers.
 RETRY = 0.05
+
+
+@lru_cache(maxsize=10_000)
+def _name(identity: bytes) -> str:
+    """
+    What stands for a client that gives no name.  No name can begin with a
+    tilde; and it does not tell the identity, since whoever knows that could
+    take it over and have the answers.
+    """
+    return "~" + blake2b(identity, digest_size=6).hexdigest()
 
 
 @implementer(IReplyTo)
@@ -107,8 +119,7 @@ class FrontendProtocol(SocketProtocol):
             request.command,
             request.body,
             request.payload,
-            # No name can begin with a tilde.
-            Caller("~" + frames[0].hex(), self.role),
+            Caller(_name(frames[0]), self.role),
             ReplyTo(self, request.envelope, request.id),
         )
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
+import zmq
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -145,6 +146,17 @@ def twistd(data_dir: str, *options: str, command: str = "twisted") -> Process:
     Start C{twist jobroute}.
     """
     return Process(command, "jobroute", "--data-dir", data_dir, *options)
+
+
+def ask(url: str, *frames: bytes, kind: int = zmq.REQ) -> list[bytes]:
+    """
+    Ask with a plain socket, and wait for the answer.
+    """
+    with zmq.Context() as context, context.socket(kind) as socket:
+        socket.linger = 0
+        socket.connect(url)
+        socket.send_multipart(frames)
+        return socket.recv_multipart() if socket.poll(10_000) else []
 
 
 def wait_until_served(url: str) -> dict[str, Any]:

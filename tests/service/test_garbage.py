@@ -15,7 +15,7 @@ from attrs import evolve
 from twisted.internet.threads import deferToThread
 
 from jobroute.service import BrokerService
-from tests.service.kit import ServiceCase, settings, until
+from tests.service.kit import ServiceCase, ask, settings, until
 
 _DEEP = b'{"command":"PING","id":' + b"[" * 65 + b"]" * 65 + b"}"
 
@@ -64,29 +64,17 @@ class GarbageTests(ServiceCase):
         await self.agent(broker.endpoints["frontend"])
         return broker
 
-    def by_hand(self, url: str, *frames: bytes, kind: int = zmq.REQ) -> list[bytes]:
-        """
-        Ask with a plain socket.
-        """
-        with zmq.Context() as context, context.socket(kind) as socket:
-            socket.linger = 0
-            socket.connect(url)
-            socket.send_multipart(frames)
-            if not socket.poll(10_000):
-                return []
-            return socket.recv_multipart()
-
     async def asked(self, url: str, *frames: bytes, kind: int = zmq.REQ) -> list[bytes]:
         """
         Ask in a thread.
         """
-        return await deferToThread(lambda: self.by_hand(url, *frames, kind=kind))
+        return await deferToThread(lambda: ask(url, *frames, kind=kind))
 
     def ping(self, url: str) -> Any:
         """
         The request that the documentation shows first.
         """
-        return json.loads(self.by_hand(url, b'{"command": "PING"}')[0])
+        return json.loads(ask(url, b'{"command": "PING"}')[0])
 
     async def well(self, broker: BrokerService) -> None:
         """

@@ -4,6 +4,7 @@ L{jobroute.service}: started, used, stopped, started again.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from attrs import evolve
 from twisted.application.service import IService, MultiService
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -38,7 +40,7 @@ from jobroute.interfaces import (
 from jobroute.model import Event, Frames, Restored
 from jobroute.service import BrokerService
 from jobroute.storage.memory import MemoryStorage
-from tests.service.kit import ServiceCase, settings, until
+from tests.service.kit import ServiceCase, ask, settings, until
 
 
 class Busiest(LeastLoaded):
@@ -219,6 +221,22 @@ class ServiceTests(ServiceCase):
         self.assertEqual(caught.exception.code, "stopping")
         self.assertTrue((await call).succeeded)
         await stopping
+
+    async def test_stop_answers(self) -> None:
+        """
+        A stop leaves nobody without an answer: an open call's outcome is
+        unknown, and who waits for a job is told to wait again.
+        """
+        broker = await self.broker(evolve(settings(self.folder()), drain=0.1))
+        url = broker.endpoints["frontend"]
+        await self.client(url).submit("nobody", b"", job="j")
+        call = deferToThread(ask, url, b'{"command": "CALL", "service": "nobody"}')
+        wait = deferToThread(ask, url, b'{"command": "WAIT", "job": "j"}')
+        verdicts = broker.broker.verdicts
+        await until(lambda: verdicts.open_calls and verdicts.jobs["default", "j"].waits)
+        await broker.stopService()
+        self.assertEqual(json.loads((await call)[0])["code"], "unknown-outcome")
+        self.assertEqual(json.loads((await wait)[0])["code"], "stopping")
 
     async def test_stop_now(self) -> None:
         """
