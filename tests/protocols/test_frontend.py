@@ -82,7 +82,8 @@ class RequestTests(Case):
         self.ask(b"", body, b"p", b"")
         name, properties, payload, caller, _ = self.controller.asked[0]
         self.assertEqual((name, properties, payload), ("CALL", body, (b"p", b"")))
-        self.assertEqual((caller.name, caller.role), ("~6d65", "admin"))
+        self.assertEqual((caller.name[0], caller.role), ("~", "admin"))
+        self.assertNotIn(b"me".hex(), caller.name)
         self.controller.answer({"a": 1}, (b"q",))
         self.assertEqual(self.transport.sent, [[b"me", b"", b'{"id":7,"result":{"a":1}}', b"q"]])
 
