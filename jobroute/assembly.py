@@ -260,7 +260,7 @@ def assemble(
         protocols,
         recovery,
     )
-    submissions = Submissions(dispatcher, storage, journal, counters)
+    submissions = Submissions(dispatcher, storage, journal, clients, limits, counters)
     finder = Finder(storage)
     calls = verdicts.calls
     listing = ListAgents(roster, watch, clock)

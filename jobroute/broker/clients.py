@@ -14,11 +14,12 @@ from jobroute.errors import Busy
 @define(eq=False, repr=False)
 class Clients:
     """
-    Counts jobs and waits by client, and says when it is enough.
+    Counts jobs, claims and waits by client, and says when it is enough.
     """
 
     _limits: Limits
     _jobs: dict[str, int] = field(factory=dict, init=False)
+    _claims: dict[str, int] = field(factory=dict, init=False)
     _waits: dict[str, int] = field(factory=dict, init=False)
 
     def check(self, client: str, jobs: int = 1) -> None:
@@ -47,6 +48,29 @@ class Clients:
         A client has one job less.
         """
         self._less(self._jobs, client)
+
+    def claim(self, client: str) -> None:
+        """
+        A client has one submission more whose id is looked up.  It may be a
+        job that exists, so that the jobs that it has don't count.
+
+        @raise Busy: if it may not.
+        """
+        claims = self._claims.get(client, 0)
+        if claims >= self._limits.client_jobs:
+            raise Busy(
+                f"This client has {claims} submissions under way, and "
+                f"{self._limits.client_jobs} is the limit; wait for some of them."
+            )
+        if not claims and len(self._claims) >= self._limits.clients:
+            raise Busy("Too many clients submit jobs; try again later.")
+        self._claims[client] = claims + 1
+
+    def claim_over(self, client: str) -> None:
+        """
+        An id was looked up.
+        """
+        self._less(self._claims, client)
 
     def wait(self, client: str) -> None:
         """

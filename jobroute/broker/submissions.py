@@ -13,15 +13,20 @@ from attrs import define, field
 from twisted.python.failure import Failure
 
 from jobroute.broker.admission import digest
+from jobroute.broker.clients import Clients
 from jobroute.broker.journal import Journal
 from jobroute.broker.parts import Job
-from jobroute.errors import InternalError, JobConflict, JobrouteError
+from jobroute.config import Limits
+from jobroute.errors import Busy, InternalError, JobConflict, JobrouteError
 from jobroute.interfaces import IDispatcher, IStorage
 from jobroute.log import Logger
 from jobroute.model import JobRecord, JobRequest, PartState
 
 Answer = dict[str, Any] | JobrouteError
 _Key = tuple[str, str]
+
+#: Roughly what a claim takes beside payload and header.
+_CLAIM = 1024
 
 
 @define(eq=False, repr=False)
@@ -38,7 +43,10 @@ class Submissions:
     _dispatcher: IDispatcher
     _storage: IStorage
     _journal: Journal
+    _clients: Clients
+    _limits: Limits
     _counters: dict[str, int]
+    _claimed: int = field(default=0, init=False)
     _claims: dict[_Key, list[tuple[JobRequest, Callable[[Answer], None]]]] = field(
         factory=dict, init=False
     )
@@ -69,18 +77,40 @@ class Submissions:
                 continue
             key = (request.namespace, request.id)
             job = self._dispatcher.find(*key)
-            if key in self._claims:
-                self._claims[key].append((request, tell))
-            elif job is not None:
+            known = key in self._claims
+            if job is not None and not known:
                 self._again(request, job, tell)
-            else:
-                self._claims[key] = [(request, tell)]
+                continue
+            try:
+                self._claim(request)
+            except Busy as e:
+                tell(e)
+                continue
+            self._claims.setdefault(key, []).append((request, tell))
+            if not known:
                 unknown.setdefault(request.namespace, []).append(request.id)
         for namespace, ids in unknown.items():
             if namespace in self._gathered:
                 self._gathered[namespace].extend(ids)
             else:
                 self._look(namespace, ids)
+
+    def _claim(self, request: JobRequest) -> None:
+        """
+        Make sure that what waits for the store stays within its limits.
+        """
+        size = _size(request)
+        if self._claimed + size > self._limits.claimed_bytes:
+            raise Busy("Too many submissions wait for the storage; try again later.")
+        self._clients.claim(request.client)
+        self._claimed += size
+
+    def _unclaim(self, key: _Key) -> list[tuple[JobRequest, Callable[[Answer], None]]]:
+        claims = self._claims.pop(key)
+        for request, _ in claims:
+            self._clients.claim_over(request.client)
+            self._claimed -= _size(request)
+        return claims
 
     def _look(self, namespace: str, ids: list[str]) -> None:
         self._gathered[namespace] = []
@@ -102,7 +132,7 @@ class Submissions:
 
     def _found(self, found: dict[str, JobRecord], namespace: str, ids: list[str]) -> None:
         for id in ids:
-            for request, tell in self._claims.pop((namespace, id)):
+            for request, tell in self._unclaim((namespace, id)):
                 job = self._dispatcher.find(namespace, id)
                 if job is not None:
                     self._again(request, job, tell)
@@ -114,7 +144,7 @@ class Submissions:
     def _unread(self, failure: Failure, namespace: str, ids: list[str]) -> None:
         error = self._error(failure)
         for id in ids:
-            for _, tell in self._claims.pop((namespace, id)):
+            for _, tell in self._unclaim((namespace, id)):
                 tell(error)
 
     def _error(self, failure: Failure) -> JobrouteError:
@@ -144,6 +174,10 @@ class Submissions:
             lambda found: tell({**said, "parts": len(found)}),
             lambda failure: tell(self._error(failure)),
         )
+
+
+def _size(request: JobRequest) -> int:
+    return _CLAIM + len(request.header) + sum(map(len, request.payload))
 
 
 def _conflict(request: JobRequest) -> JobConflict:

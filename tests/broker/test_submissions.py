@@ -106,6 +106,49 @@ class IdTests(Case):
             (submissions._submissions._claims, submissions._submissions._gathered), ({}, {})
         )
 
+    def test_claims(self) -> None:
+        """
+        So many submissions of a client may wait for the store, and nothing
+        is left of them.
+        """
+        self.kit = Kit(Limits(client_jobs=2))
+        self.slow()
+        replies = [self.kit.submit(job=id) for id in ("a", "a", "b")]
+        other = self.kit.submit(job="b", client="other")
+        self.assertEqual(replies[2].code, "busy")
+        while self.finds:
+            self.finds.pop(0)[1].callback({})
+        self.kit.settle()
+        self.assertEqual([r.result["existing"] for r in replies[:2]], [False, True])
+        self.assertEqual(other.result["existing"], False)
+        self.kit.submit(job="c")
+        self.finds.pop(0)[1].callback({})
+        self.assertEqual(self.kit.broker.verdicts.clients._claims, {})
+        # Those that exist are told so, however many jobs the client has.
+        self.assertEqual(self.kit.submit(job="a").result["existing"], True)
+
+    def test_claiming_clients(self) -> None:
+        """
+        So many clients may.
+        """
+        self.kit = Kit(Limits(clients=2))
+        self.slow()
+        replies = [self.kit.submit(job=name, client=name) for name in "abc"]
+        self.assertEqual([r.done for r in replies], [False, False, True])
+        self.assertEqual(replies[2].code, "busy")
+
+    def test_claimed_bytes(self) -> None:
+        """
+        So many bytes of all clients together may.
+        """
+        self.kit = Kit(Limits(claimed_bytes=10_000))
+        self.slow()
+        replies = [self.kit.submit(b"x" * 6_000, job=name) for name in "aab"]
+        self.assertEqual([r.done for r in replies], [False, True, True])
+        self.assertEqual(replies[2].code, "busy")
+        self.finds.pop(0)[1].callback({})
+        self.assertFalse(self.kit.submit(b"x" * 6_000, job="b").done)
+
     def test_conflict(self) -> None:
         """
         The same id with another job is refused, live or ended.
