@@ -55,6 +55,18 @@ class LeaseTests(SynchronousTestCase):
         self.agent.result()
         self.assertEqual(self.kit.verdicts("j"), {"succeeded": 1})
 
+    def test_renewed(self) -> None:
+        """
+        The lease runs from the last beat that named the attempt: one bare
+        beat after many is no loss yet.
+        """
+        self.beats(20, self.delivery)
+        self.beats(9)
+        self.assertEqual(self.kit.broker.gauges()["jobs"], 1)
+        self.beats(20, self.delivery)
+        self.beats(10)
+        self.assertEqual(self.kit.verdicts("j"), {"lost": 1})
+
     def test_crossed(self) -> None:
         """
         A beat that may have crossed the delivery does not matter.
