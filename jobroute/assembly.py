@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_service -*-
+# -*- test-case-name: tests.service.test_service -*-
 """
 Every part of a broker, made and joined; no logic.
 """
@@ -32,6 +32,7 @@ from jobroute.broker.heartbeat import Heartbeat
 from jobroute.broker.journal import Journal
 from jobroute.broker.numbers import Numbers
 from jobroute.broker.payloads import Payloads
+from jobroute.broker.reads import Reads
 from jobroute.broker.recovery import Recovery
 from jobroute.broker.roster import Roster
 from jobroute.broker.routing import LeastLoaded
@@ -261,7 +262,7 @@ def assemble(
         recovery,
     )
     submissions = Submissions(dispatcher, storage, journal, clients, limits, counters)
-    finder = Finder(storage)
+    finder, reads = Finder(storage), Reads(limits)
     calls = verdicts.calls
     listing = ListAgents(roster, watch, clock)
     for command in (
@@ -271,13 +272,13 @@ def assemble(
         Submit(submissions, limits),
         SubmitMany(submissions, services, limits),
         Call(dispatcher, calls, limits),
-        WaitCommand(dispatcher, finder, calls, verdicts.recent, storage, limits),
-        Result(dispatcher, finder, storage),
-        Cancel(dispatcher, finder, calls),
-        Input(dispatcher, finder),
-        Jobs(storage, limits),
-        JobHistoryCommand(storage, finder),
-        Why(dispatcher, finder),
+        WaitCommand(dispatcher, finder, calls, verdicts.recent, storage, reads, limits),
+        Result(dispatcher, finder, storage, reads),
+        Cancel(dispatcher, finder, calls, reads),
+        Input(dispatcher, finder, journal, reads),
+        Jobs(storage, reads, limits),
+        JobHistoryCommand(storage, finder, reads),
+        Why(dispatcher, finder, journal, reads),
     ):
         registry.register(command)
     return broker

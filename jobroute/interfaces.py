@@ -333,6 +333,11 @@ class IDispatcher(Interface):
         @raise NotRunning: if no agent works on it.
         """
 
+    def why(part: Any) -> tuple[str, str]:
+        """
+        Why a part is where it is: a code and a sentence.
+        """
+
     def tick() -> None:
         """
         Do what is due: lost agents, limits, cancels asked again.

@@ -372,6 +372,47 @@ class HistoryTests(SynchronousTestCase):
             self.assertEqual(self.kit.ask(command, job="j").code, "storage", command)
 
 
+class UncommittedTests(SynchronousTestCase):
+    """
+    Nobody is told of a job that a crash can take back.
+    """
+
+    def setUp(self) -> None:
+        self.kit = Kit()
+        self.agent = self.kit.agent()
+        self.kit.submit(job="old")
+
+    def held(self, command: str, *payload: bytes) -> Any:
+        """
+        Ask while something is on its way to the disk.
+        """
+        self.kit.hold = True
+        new = self.kit.submit()
+        reply = self.kit.ask(command, *payload, job="old")
+        self.assertEqual((new.answers, reply.answers), ([], []))
+        self.kit.hold = False
+        self.kit.settle()
+        return reply.result
+
+    def test_why(self) -> None:
+        """
+        C{WHY} is answered when what it says is on disk.
+        """
+        self.assertEqual([p["code"] for p in self.held("WHY")["parts"]], ["running"])
+
+    def test_input(self) -> None:
+        """
+        So is C{INPUT} to a stored job; for a call no disk is on the way.
+        """
+        self.assertEqual(self.held("INPUT", b"x"), {"job": "old"})
+        other = self.kit.agent("b", "t")
+        self.kit.hold = True
+        self.kit.submit()
+        self.kit.call(service="t", token="t" * 16)
+        self.assertTrue(self.kit.ask("INPUT", b"1", token="t" * 16).result)
+        self.assertEqual(len(other.route.of("input")), 1)
+
+
 class HeaderTests(SynchronousTestCase):
     """
     The header goes to the agent as it came.

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 from attrs import define
 from msgspec import Meta, field
-from twisted.internet.defer import Deferred
 
 from jobroute.broker.answered import Answered
 from jobroute.broker.commands.base import (
@@ -24,7 +23,9 @@ from jobroute.broker.commands.base import (
 )
 from jobroute.broker.finder import Finder
 from jobroute.broker.gathering import gather_stored, part_outcome
+from jobroute.broker.journal import Journal
 from jobroute.broker.parts import Job
+from jobroute.broker.reads import Reads
 from jobroute.broker.waits import Calls
 from jobroute.config import Limits
 from jobroute.errors import BadProperty, JobNotDone, NotRunning, UnknownOutcome
@@ -93,6 +94,7 @@ class WaitCommand(Command):
     _calls: Calls
     _recent: Answered
     _storage: IStorage
+    _reads: Reads
     _limits: Limits
 
     def execute(
@@ -116,7 +118,7 @@ class WaitCommand(Command):
             if job is None:
                 ended = self._recent.get((p.namespace, p.job))
                 if ended is None:
-                    return Deferred.fromCoroutine(self._stored(p.namespace, p.job, reply_to))
+                    return self._reads.begin(self._stored, p.namespace, p.job, reply_to)
                 reply_to.answer(AnswerKind.RESULT, *ended)
                 return LATER
         self._dispatcher.wait(job, reply_to, caller.name, tuple(p.stream), p.timeout)
@@ -144,6 +146,7 @@ class Result(Command):
     _dispatcher: IDispatcher
     _finder: Finder
     _storage: IStorage
+    _reads: Reads
 
     def execute(
         self, properties: PartProperties, payload: Frames, caller: Caller, reply_to: IReplyTo
@@ -151,7 +154,7 @@ class Result(Command):
         """
         See L{Command.execute}.
         """
-        return Deferred.fromCoroutine(self._read(properties, reply_to))
+        return self._reads.begin(self._read, properties, reply_to)
 
     async def _read(self, p: PartProperties, reply_to: IReplyTo) -> Any:
         job: Job | None = self._dispatcher.find(p.namespace, p.job)
@@ -184,6 +187,7 @@ class Cancel(Command):
     _dispatcher: IDispatcher
     _finder: Finder
     _calls: Calls
+    _reads: Reads
 
     def execute(
         self, properties: CancelProperties, payload: Frames, caller: Caller, reply_to: IReplyTo
@@ -203,7 +207,7 @@ class Cancel(Command):
             assert p.job is not None
             job = self._dispatcher.find(p.namespace, p.job)
             if job is None:
-                found = self._finder.stored(p.namespace, p.job)
+                found = self._reads.begin(self._finder.stored, p.namespace, p.job)
                 return found.addCallback(lambda record: {"job": record.id, "cancelling": 0})
         _check(job, p.index)
 
@@ -226,6 +230,8 @@ class Input(Command):
 
     _dispatcher: IDispatcher
     _finder: Finder
+    _journal: Journal
+    _reads: Reads
 
     def execute(
         self, properties: InputProperties, payload: Frames, caller: Caller, reply_to: IReplyTo
@@ -242,10 +248,14 @@ class Input(Command):
             assert p.job is not None
             job = self._dispatcher.find(p.namespace, p.job)
             if job is None:
-                return Deferred.fromCoroutine(self._ended(p.namespace, p.job))
+                return self._reads.begin(self._ended, p.namespace, p.job)
         _check(job, p.index)
         self._dispatcher.input(job, p.index, payload)
-        return {"job": job.id}
+        if job.volatile:
+            return {"job": job.id}
+        # That there is such a job may not be on disk yet.
+        self._journal.park(reply_to.answer, AnswerKind.RESULT, {"job": job.id})
+        return LATER
 
     async def _ended(self, namespace: str, id: str) -> Any:
         record = await self._finder.stored(namespace, id)

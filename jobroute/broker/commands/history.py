@@ -9,15 +9,15 @@ from typing import Annotated, Any, Literal
 
 from attrs import define
 from msgspec import Meta, Raw
-from twisted.internet.defer import Deferred
 
-from jobroute.broker.commands.base import Command, JobName, Name, Properties
-from jobroute.broker.dispatcher import Dispatcher
+from jobroute.broker.commands.base import LATER, Command, JobName, Name, Properties
 from jobroute.broker.finder import Finder
+from jobroute.broker.journal import Journal
 from jobroute.broker.parts import Job
+from jobroute.broker.reads import Reads
 from jobroute.config import Limits
 from jobroute.errors import TooLarge
-from jobroute.interfaces import Caller, IReplyTo, IStorage
+from jobroute.interfaces import AnswerKind, Caller, IDispatcher, IReplyTo, IStorage
 from jobroute.model import (
     Event,
     Frames,
@@ -72,6 +72,7 @@ class Jobs(Command):
     properties = JobsProperties
 
     _storage: IStorage
+    _reads: Reads
     _limits: Limits
 
     def execute(
@@ -84,7 +85,7 @@ class Jobs(Command):
         if p.limit > self._limits.page:
             raise TooLarge(f"limit is {p.limit}, and {self._limits.page} is the limit.")
         which = JobFilter(p.namespace, p.service, p.client, p.state, p.verdict)
-        page = self._storage.jobs(which, p.before, p.limit)
+        page = self._reads.begin(self._storage.jobs, which, p.before, p.limit)
         return page.addCallback(
             lambda found: {
                 "jobs": [_summary(s) for s in found],
@@ -156,6 +157,7 @@ class JobHistoryCommand(Command):
 
     _storage: IStorage
     _finder: Finder
+    _reads: Reads
 
     def execute(
         self, properties: JobName, payload: Frames, caller: Caller, reply_to: IReplyTo
@@ -163,7 +165,7 @@ class JobHistoryCommand(Command):
         """
         See L{Command.execute}.
         """
-        return Deferred.fromCoroutine(self._read(properties))
+        return self._reads.begin(self._read, properties)
 
     async def _read(self, p: JobName) -> Any:
         record = await self._finder.stored(p.namespace, p.job)
@@ -187,8 +189,10 @@ class Why(Command):
     name = "WHY"
     properties = JobName
 
-    _dispatcher: Dispatcher
+    _dispatcher: IDispatcher
     _finder: Finder
+    _journal: Journal
+    _reads: Reads
 
     def execute(
         self, properties: JobName, payload: Frames, caller: Caller, reply_to: IReplyTo
@@ -198,7 +202,8 @@ class Why(Command):
         """
         job: Job | None = self._dispatcher.find(properties.namespace, properties.job)
         if job is None:
-            found = self._finder.stored(properties.namespace, properties.job)
+            p = properties
+            found = self._reads.begin(self._finder.stored, p.namespace, p.job)
             return found.addCallback(lambda record: {"job": record.id, "parts": []})
         parts = []
         for part in job.parts:
@@ -206,4 +211,6 @@ class Why(Command):
                 continue
             code, why = self._dispatcher.why(part)
             parts.append({"index": part.index, "state": part.state, "code": code, "why": why})
-        return {"job": job.id, "parts": parts}
+        # What it says may not be on disk yet.
+        self._journal.park(reply_to.answer, AnswerKind.RESULT, {"job": job.id, "parts": parts})
+        return LATER
