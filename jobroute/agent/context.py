@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.agent.test_context -*-
+# -*- test-case-name: tests.agent.test_performer -*-
 """
 What a service function is given beside its payload.
 """

@@ -12,11 +12,36 @@ import errno
 import os
 import socket
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 #: Which file it is: device and inode.
 FileMark = tuple[int, int]
+
+
+class InUse(OSError):
+    """
+    Somebody listens there.
+
+    @ivar pid: which process, or 0 if the system does not tell.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        self.pid = pid
+
+
+def _listener(probe: socket.socket) -> int:
+    """
+    The process at the other end of a connection, where the system tells.
+    """
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return 0
+    size = struct.calcsize("3i")
+    pid: int = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, option, size))[0]
+    return pid
 
 
 def mark(path: str) -> FileMark | None:
@@ -34,7 +59,7 @@ def clear(path: str) -> None:
     """
     Make room for a socket: remove the file of one that nobody listens on.
 
-    @raise OSError: if somebody does (C{EADDRINUSE}), if the file is no
+    @raise OSError: if somebody does (L{InUse}), if the file is no
         socket (C{EEXIST}), or if the system forbids it.
     """
     try:
@@ -46,6 +71,7 @@ def clear(path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         problem = probe.connect_ex(path)
+        pid = 0 if problem else _listener(probe)
     if problem == errno.ECONNREFUSED:
         with suppress(FileNotFoundError):
             os.unlink(path)
@@ -53,7 +79,7 @@ def clear(path: str) -> None:
         raise PermissionError(problem, os.strerror(problem))
     elif problem != errno.ENOENT:
         # Also a full backlog, which only a living socket has.
-        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        raise InUse(pid)
 
 
 def remove(path: str, ours: FileMark | None) -> None:

@@ -63,6 +63,8 @@ _PATIENCE = 500
 
 def _cannot_listen(address: Address, error: OSError | zmq.ZMQError) -> CannotListen:
     reason = _REASONS.get(error.errno or 0, f"{error.strerror}; choose another address")
+    if isinstance(error, ipc.InUse) and error.pid:
+        reason = f"process {error.pid} listens there already; stop it or choose another address"
     return CannotListen(f"Cannot listen on {address.url}: {reason}.")
 
 

@@ -177,13 +177,15 @@ class ListeningTests(TestCase):
 
     async def test_row23_living(self) -> None:
         """
-        A socket of another process is not taken over, whatever it speaks.
+        A socket of another process is not taken over, whatever it speaks;
+        the sentence says whose it is.
         """
         living = socket.socket(socket.AF_UNIX)
         self.addCleanup(living.close)
         living.bind(self.path)
         living.listen()
-        self.assertIn("somebody listens there already", await self.refused(self.address))
+        reason = f"process {os.getpid()} listens there already"
+        self.assertIn(reason, await self.refused(self.address))
 
     async def test_row24_sentences(self) -> None:
         """
