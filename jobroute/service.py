@@ -1,23 +1,25 @@
-# -*- test-case-name: tests.test_service -*-
+# -*- test-case-name: tests.service.test_service -*-
 """
 The broker as a Twisted service: built from its settings, started and stopped
 in order.
 
-This is the one place that knows concrete classes.  Nothing of ZeroMQ exists
-before the service is started, since libzmq's threads do not survive the fork
-of a daemon.
+This module and L{jobroute.assembly}, which makes and joins the parts of the
+broker, are the one place that knows concrete classes: here are the clock, the
+network, the storage, the data directory and the sockets.  Nothing of ZeroMQ
+exists before the service is started, since libzmq's threads do not survive the
+fork of a daemon.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.python.reflect import namedAny
 
@@ -36,6 +38,7 @@ from jobroute.interfaces import (
     IPolicy,
     IStorage,
 )
+from jobroute.life import Life, fire, then
 from jobroute.lock import DataDirectory
 from jobroute.log import Logger
 from jobroute.sockets import Sockets
@@ -46,18 +49,6 @@ TICK = 0.1
 
 #: Seconds between two looks at whether a drain is over.
 DRAIN_POLL = 0.02
-
-
-@define(eq=False)
-class _Life:
-    """
-    What exists from one start to one stop.
-    """
-
-    broker: Broker
-    sockets: Sockets
-    storage: IStorage
-    loops: list[LoopingCall] = field(factory=list)
 
 
 class BrokerService(Service):
@@ -107,49 +98,48 @@ class BrokerService(Service):
         self._controller = controller
         self._policy = policy
         self._observers = tuple(observers)
-        self._directory = DataDirectory(settings.data_dir) if directory is None else directory
-        self._life: _Life | None = None
+        if directory is None:
+            directory = DataDirectory(settings.data_dir, settings.insecure)
+        self._directory = directory
+        self._life: Life | None = None
         self._ready: list[Deferred[None]] = []
         self._stopped: list[Deferred[None]] = []
         self._outcome: Failure | bool | None = None
-        self._hurry = False
-        self._began = 0.0
+        self._refused = False
 
     # -- Public face ---------------------------------------------------------
 
     def whenReady(self) -> Deferred[None]:
         """
-        Fires when clients are served; fails if the start fails.
+        Fires when clients are served; fails if the start fails, when what it
+        opened is closed, or if there is a stop before.
         """
-        return self._when(self._ready, self._outcome)
+        deferred: Deferred[None] = Deferred()
+        life = self._life
+        if self._outcome is not None:
+            fire([deferred], self._outcome)
+        elif life is not None and life.ending and not life.served and not self.running:
+            life.ready.append(deferred)
+        else:
+            self._ready.append(deferred)
+        return deferred
 
     def whenStopped(self) -> Deferred[None]:
         """
-        Fires when everything is closed; fails if the broker had to end.
+        Fires when everything is closed; fails if the broker could not start,
+        or had to end.
         """
         waiting: Deferred[None] = Deferred()
         self._stopped.append(waiting)
         return waiting
-
-    @staticmethod
-    def _when(waiting: list[Deferred[None]], outcome: Failure | bool | None) -> Deferred[None]:
-        deferred: Deferred[None] = Deferred()
-        if outcome is None:
-            waiting.append(deferred)
-        elif isinstance(outcome, Failure):
-            deferred.errback(outcome)
-        else:
-            deferred.callback(None)
-        return deferred
 
     @property
     def endpoints(self) -> dict[str, str]:
         """
         Where each socket can be reached, once they are bound.
         """
-        if self._life is None:
-            return {}
-        return self._life.sockets.endpoints()
+        life = self._life
+        return {} if life is None or life.sockets is None else life.sockets.endpoints()
 
     @property
     def broker(self) -> Broker:
@@ -158,7 +148,7 @@ class BrokerService(Service):
 
         @raise JobrouteError: if it was not started.
         """
-        if self._life is None:
+        if self._life is None or self._life.broker is None:
             raise JobrouteError("The broker is not running.")
         return self._life.broker
 
@@ -166,7 +156,8 @@ class BrokerService(Service):
         """
         Let a stop that is under way wait for nothing.
         """
-        self._hurry = True
+        if self._life is not None:
+            self._life.hurry = True
 
     # -- Starting ------------------------------------------------------------
 
@@ -175,105 +166,122 @@ class BrokerService(Service):
         Lock the data directory and bind the sockets, while privileges last.
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
-        self._bind_or_fail()
+        if self._life is None:
+            self._refused = not self._bind()
 
     def startService(self) -> None:
         """
-        Bind, if that was not done; open the store, recover, then read.
+        Bind, if that was not done; open the store, recover, then read.  What
+        is being closed is closed before.
         """
+        refused, self._refused = self._refused, False
+        if refused:
+            # This start has failed already; the next one tries again.
+            return
         super().startService()  # type: ignore[no-untyped-call]
-        if self._life is None and not isinstance(self._outcome, Failure):
-            self._bind_or_fail()
-        if self._life is not None:
-            started = Deferred.fromCoroutine(self._start(self._life))
-            started.addErrback(self._start_failed)
+        life = self._life
+        if life is not None and life.ending:
+            self._outcome = None
+        elif life is not None or self._bind():
+            self._open()
 
-    def _bind_or_fail(self) -> None:
+    def _bind(self) -> bool:
         self._outcome = None
-        self._hurry = False
+        life = self._life = Life()
         try:
-            self._bind()
-        except JobrouteError:
-            self._start_failed(Failure())
+            self._make(life)
+        except Exception:
+            self._failed(life, Failure())
+            return False
+        return True
 
-    def _bind(self) -> None:
+    def _make(self, life: Life) -> None:
         self._directory.acquire()
-        network = self._given_network
-        if network is None:
-            network = namedAny("jobroute.zeromq.network.TxNetwork")(
-                self._reactor, self.settings.io_threads
-            )
+        life.undo.append(("The data directory was not given back", self._directory.release))
         storage = self._given_storage
         if storage is None:
             storage = storage_named(
                 self.settings.storage, self.settings, self._reactor, self._clock
             )
-        broker = assemble(
+        life.storage = storage
+        life.undo.append(("The store was not closed well", storage.close))
+        network = self._given_network
+        if network is None:
+            network = namedAny("jobroute.zeromq.network.TxNetwork")(
+                self._reactor, self.settings.io_threads
+            )
+            life.undo.append(("The network was not closed", network.close))
+        broker = life.broker = assemble(
             self.settings,
             self._reactor,
             self._clock,
             storage,
-            self._about,
+            partial(self._about, life),
             heartbeat=self._heartbeat,
             controller=self._controller,
             policy=self._policy,
             observers=self._observers,
         )
-        sockets = Sockets(self.settings, self._directory, network)
-        self._life = _Life(broker, sockets, storage)
+        life.undo.append(("The journal was not ended", broker.journal.end))
+        sockets = life.sockets = Sockets(self.settings, self._directory, network)
+        life.undo.append(("The sockets were not closed", sockets.close))
         sockets.bind(broker.protocols)
 
-    async def _start(self, life: _Life) -> None:
+    def _open(self) -> None:
+        life = self._life
+        if life is None or life.started:
+            return
+        life.started = True
+
+        def opened(result: Any) -> None:
+            # A start that was stopped may fail because of that.
+            if isinstance(result, Failure) and not life.ending:
+                self._failed(life, result)
+
+        then(Deferred.fromCoroutine(self._start(life)), opened)
+
+    async def _start(self, life: Life) -> None:
+        broker, sockets, storage = life.broker, life.sockets, life.storage
+        assert broker is not None and sockets is not None and storage is not None
         self._directory.sign(os.getpid())
-        self._began = self._clock.wall()
-        broker = life.broker
-        restored = await life.storage.open(broker.journal.committed, self._trouble)
+        life.began = self._clock.wall()
+        restored = await storage.open(broker.journal.committed, partial(self._trouble, life))
+        if life.ending:
+            return
         broker.begin(restored)
         await broker.granted()
-        life.sockets.resume()
-        self._loop(life, TICK, broker.tick)
-        if "heartbeat" in life.sockets:
-            self._loop(life, self.settings.heartbeat_interval, broker.beat)
+        if life.ending:
+            return
+        sockets.resume()
+        life.undo.append(("The agents were not told", broker.farewell))
+        life.undo.append(("The housekeeping goes on", life.halt))
+        life.undo.append(("The drain ended early", partial(self._drain, life, broker)))
+        life.loop(self._reactor, TICK, broker.tick)
+        if "heartbeat" in sockets:
+            life.loop(self._reactor, self.settings.heartbeat_interval, broker.beat)
         self._log.info(
             "Broker {version} serves epoch {epoch} at {frontend}.",
             version=__version__,
             epoch=restored.epoch,
             frontend=self.endpoints.get("frontend", ""),
         )
-        self._fire(self._ready, True)
+        life.served = True
+        self._outcome = True
+        ready, self._ready = self._ready, []
+        fire(ready, True)
 
-    def _loop(self, life: _Life, interval: float, function: Any) -> None:
-        def survive() -> None:
-            # A looping call that meets an exception never loops again.
-            try:
-                function()
-            except Exception:
-                self._log.failure("Housekeeping failed; it goes on.")
-
-        loop = LoopingCall(survive)
-        loop.clock = self._reactor
-        life.loops.append(loop)
-        loop.start(interval).addErrback(lambda f: self._log.failure("A loop ended.", f))
-
-    def _start_failed(self, failure: Failure) -> None:
+    def _failed(self, life: Life, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, OSError):
+            what = error.filename or "the operating system says"
+            why = error.strerror or error
+            failure = Failure(JobrouteError(f"The start failed: {what}: {why}."))
         if failure.check(JobrouteError):
             self._log.critical("The broker cannot start: {reason}", reason=str(failure.value))
         else:
             self._log.failure("The broker cannot start.", failure)
-        closed = Deferred.fromCoroutine(self._close())
-        closed.addErrback(lambda f: self._log.failure("What was open was not closed.", f))
-        self._fire(self._ready, failure)
-
-    def _fire(self, waiting: list[Deferred[None]], outcome: Failure | bool) -> None:
-        self._outcome = outcome
-        fired, waiting[:] = waiting[:], []
-        for deferred in fired:
-            if isinstance(outcome, Failure):
-                deferred.errback(outcome)
-            else:
-                deferred.callback(None)
-        if isinstance(outcome, Failure):
-            self.ended(outcome)
+        life.hurry = True
+        self._end(life, failure)
 
     def ended(self, failure: Failure) -> None:
         """
@@ -282,79 +290,89 @@ class BrokerService(Service):
         L{whenStopped}.
         """
 
-    def _trouble(self, error: StorageError | None) -> None:
-        life = self._life
-        if life is None:
+    def _trouble(self, life: Life, error: StorageError | None) -> None:
+        if life is not self._life or life.broker is None:
             return
+        life.broker.admission.trouble = error
         if error is None:
             self._log.info("The storage writes again.")
         elif isinstance(error, StorageLost):
             self._log.critical("The broker has to end: {reason}", reason=str(error))
+            life.hurry = True
+            self._end(life, Failure(error))
         else:
             self._log.error("The storage cannot write: {reason}", reason=str(error))
-        life.broker.admission.trouble = error
-        if isinstance(error, StorageLost):
-            self._hurry = True
-            failure = Failure(error)
-            stopping = Deferred.fromCoroutine(self._stop(failure))
-            stopping.addErrback(lambda f: self._log.failure("The stop failed.", f))
 
     # -- Stopping ------------------------------------------------------------
 
     def stopService(self) -> Deferred[None]:
         """
         Take nothing new, wait for calls and the disk, tell the agents, close
-        the sockets, close the store.  Never fails.
+        the sockets, close the store.  Never fails; all who stop it are told
+        when it is done.
         """
+        wanted = self.running
         super().stopService()  # type: ignore[no-untyped-call]
-        stopped = Deferred.fromCoroutine(self._stop(None))
-        return stopped.addErrback(lambda f: self._log.failure("The stop failed.", f))
-
-    async def _stop(self, reason: Failure | None) -> None:
+        self._refused = False
+        done: Deferred[None] = Deferred()
         life = self._life
-        if life is not None:
-            broker = life.broker
-            broker.admission.stopping = True
-            await self._drain(broker)
-            for loop in life.loops:
-                if loop.running:
-                    loop.stop()
-            broker.farewell()
-            await self._close()
+        if life is None:
+            self._outcome = None
+            stopped, self._stopped = self._stopped, []
+            fire([*stopped, done], True)
+            return done
+        life.stops.append(done)
+        if life.ending and wanted:
+            # Somebody started it meanwhile, and that will not be.
+            life.ready += self._ready
+            self._ready = []
+        self._end(life, None)
+        return done
+
+    def _end(self, life: Life, reason: Failure | None) -> None:
+        """
+        Close everything, once, however many want it.
+        """
+        life.reason = life.reason or reason
+        if life.ending:
+            return
+        life.ending = True
+        self.running = 0
         self._outcome = None
-        fired, self._stopped = self._stopped, []
-        for deferred in fired:
-            if reason is None:
-                deferred.callback(None)
-            else:
-                deferred.errback(reason)
+        if not life.served:
+            life.ready, self._ready = self._ready, []
+        then(Deferred.fromCoroutine(life.close()), lambda _: self._over(life))
+
+    def _over(self, life: Life) -> None:
+        self._life = None
+        reason = life.reason
+        if not life.served and reason is not None and not self.running:
+            self._outcome = reason
+        never = reason or Failure(JobrouteError("The broker was stopped before it served."))
+        stopped, self._stopped = self._stopped, []
+        fire(life.ready, never)
+        fire(stopped, reason or True)
+        fire(life.stops, True)
         if reason is not None:
             self.ended(reason)
+        if self.running and self._life is None and self._bind():
+            self._open()
 
-    async def _drain(self, broker: Broker) -> None:
+    async def _drain(self, life: Life, broker: Broker) -> None:
+        broker.admission.stopping = True
         until = self._clock.monotonic() + self.settings.drain
-        while not self._hurry and self._clock.monotonic() < until and not broker.idle:
+        while not life.hurry and self._clock.monotonic() < until and not broker.idle:
             await deferLater(self._reactor, DRAIN_POLL)
-
-    async def _close(self) -> None:
-        life, self._life = self._life, None
-        if life is not None:
-            await life.sockets.close()
-            life.broker.journal.end()
-            if self._given_network is None:
-                await life.sockets.network.close()
-            await life.storage.close()
-        self._directory.release()
 
     # -- About ---------------------------------------------------------------
 
-    def _about(self) -> dict[str, Any]:
-        assert self._life is not None
+    def _about(self, life: Life) -> dict[str, Any]:
+        assert life.broker is not None and life.sockets is not None
         return {
             "pid": os.getpid(),
             "version": __version__,
             "protocol": 1,
-            "epoch": self._life.broker.agents.epoch,
-            "started": self._began,
-            "endpoints": self.endpoints,
+            "epoch": life.broker.agents.epoch,
+            "started": life.began,
+            "endpoints": life.sockets.endpoints(),
         }

@@ -20,6 +20,7 @@ from jobroute.interfaces import (
     SocketOptions,
 )
 from jobroute.lock import DataDirectory
+from jobroute.log import Logger
 from jobroute.protocols.base import OneProtocol
 
 _KINDS = {
@@ -42,6 +43,8 @@ class Sockets:
     @ivar network: where they come from.
     """
 
+    _log = Logger()
+
     _settings: Settings
     _directory: DataDirectory
     network: INetwork
@@ -51,7 +54,7 @@ class Sockets:
         """
         Bind every socket that the settings name, reading nothing yet.
 
-        @raise CannotListen: if one cannot be bound; L{close} gives the
+        @raise JobrouteError: if one cannot be bound; L{close} gives the
             others back.
         """
         for name in SERVED:
@@ -93,10 +96,13 @@ class Sockets:
 
     async def close(self) -> None:
         """
-        Close all of them.
+        Close all of them, whatever one of them says to that.
         """
-        for port in self._ports.values():
-            await port.stopListening()
+        for name, port in self._ports.items():
+            try:
+                await port.stopListening()
+            except Exception:
+                self._log.failure("The socket {name} was not closed.", name=name)
 
     def endpoints(self) -> dict[str, str]:
         """
