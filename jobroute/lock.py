@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
+from contextlib import suppress
 
 from attrs import define, field
 
 from jobroute.errors import BrokerAlreadyRunning, ConfigurationError
 
 LOCK = "broker.lock"
+
+#: What others may not be allowed.
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 @define(eq=False)
@@ -22,9 +27,13 @@ class DataDirectory:
 
     The lock is the kernel's, so that it ends with its process however that
     ends; the pid in the file is for people, and a stale one means nothing.
+
+    @ivar path: of the directory.
+    @ivar insecure: whether it may be one that others can write to.
     """
 
     path: str
+    insecure: bool = False
     _file: int | None = field(default=None, init=False)
 
     def acquire(self) -> None:
@@ -51,6 +60,11 @@ class DataDirectory:
                 f"data_dir: {self.path} belongs to user {status.st_uid} or cannot be written to; "
                 "choose a directory of your own."
             )
+        if status.st_mode & _OTHERS and not self.insecure:
+            raise ConfigurationError(
+                f"data_dir: others can write to {self.path}, and put a store or sockets of their "
+                f"own there; say chmod go-w {self.path}, or --insecure."
+            )
         try:
             file = os.open(
                 os.path.join(self.path, LOCK),
@@ -72,25 +86,43 @@ class DataDirectory:
                 f"A broker runs with the data directory {self.path} already: {who}.", pid
             ) from None
         self._file = file
-        self.adopt(os.path.join(self.path, LOCK))
-        self.sign(os.getpid())
+        try:
+            self.adopt(os.path.join(self.path, LOCK))
+            self.sign(os.getpid())
+        except BaseException:
+            self.release()
+            raise
 
     def adopt(self, path: str) -> None:
         """
         Give a file that was made with more privileges than the directory's
         owner has to that owner.
+
+        @raise ConfigurationError: if that cannot be done.
         """
         if os.geteuid() == 0 and os.path.dirname(path) == self.path:
-            owner = os.stat(self.path)
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            try:
+                owner = os.stat(self.path)
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            except OSError as e:
+                raise ConfigurationError(
+                    f"data_dir: {path} cannot be given to the owner of {self.path}: {e.strerror}."
+                ) from e
 
     def sign(self, pid: int) -> None:
         """
         Write whose lock it is.
+
+        @raise ConfigurationError: if that cannot be done.
         """
         assert self._file is not None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{pid}\n".encode("ascii"), 0)
+        try:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"{pid}\n".encode("ascii"), 0)
+        except OSError as e:
+            raise ConfigurationError(
+                f"data_dir: the lock file in {self.path} cannot be written: {e.strerror}."
+            ) from e
 
     def release(self) -> None:
         """
@@ -98,6 +130,8 @@ class DataDirectory:
         two brokers lock two files of one name.
         """
         if self._file is not None:
-            os.ftruncate(self._file, 0)
-            os.close(self._file)
-            self._file = None
+            file, self._file = self._file, None
+            # A pid that stays there means nothing.
+            with suppress(OSError):
+                os.ftruncate(file, 0)
+            os.close(file)

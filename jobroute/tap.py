@@ -47,7 +47,7 @@ class Options(usage.Options):
         ["log-level", None, None, "debug, info, warn, error or critical (default: info)."],
     ]
     optFlags = [  # noqa: RUF012
-        ["insecure", None, "Allow sockets that other machines can reach."],
+        ["insecure", None, "Allow sockets and a data directory that others can reach."],
         ["check", None, "Check the settings, say whether they are good, and exit."],
     ]
     compData = usage.Completions(
@@ -75,9 +75,10 @@ class Options(usage.Options):
         given = {
             key.replace("-", "_"): value
             for key, value in self.items()
-            if key not in ("config", "check") and value not in (None, 0)
+            if key not in ("config", "check", "insecure") and value is not None
         }
-        if "insecure" in given:
+        # A flag that is not given says nothing against the file.
+        if self["insecure"]:
             given["insecure"] = True
         try:
             file = read_file(self["config"]) if self["config"] else None
