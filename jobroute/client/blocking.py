@@ -16,6 +16,7 @@ from jobroute.client.channel import Channels
 from jobroute.client.mapping import Mapping
 from jobroute.client.outcomes import Outcome, Page, Partial, PartOutcome, Progress, Submitted
 from jobroute.client.questions import broker_url
+from jobroute.client.parts import Parts
 from jobroute.client.request import Request
 from jobroute.client.specs import Header, JobSpec, Payload, TargetLike, job_spec
 from jobroute.clock import SystemClock
@@ -201,8 +202,10 @@ class Client:
         """
         limits = (queue_limit, run_limit, deadline)
         spec = job_spec(service, payload, None, target, header, priority, attempts, limits)
-        streams = (on_progress, on_partial, on_part)
-        return self._complete(self._asking.call(spec, streams, timeout=timeout, retry=retry))
+        parts = Parts(target, on_part)
+        streams = (on_progress, on_partial, parts.on_part)
+        request = self._asking.call(spec, streams, timeout=timeout, retry=retry)
+        return parts.complete(self._ask(request))
 
     def wait(
         self,

@@ -19,6 +19,7 @@ from jobroute.client.batches import Many
 from jobroute.client.connection import Results, make_connection
 from jobroute.client.outcomes import Outcome, Page, Partial, PartOutcome, Progress, Submitted
 from jobroute.client.pulse import HEARTBEAT
+from jobroute.client.parts import Parts
 from jobroute.client.questions import broker_url
 from jobroute.client.request import Request
 from jobroute.client.specs import Header, JobSpec, Payload, TargetLike, job_spec
@@ -175,8 +176,10 @@ class TwistedClient:
         """
         limits = (queue_limit, run_limit, deadline)
         spec = job_spec(service, payload, None, target, header, priority, attempts, limits)
-        streams = (on_progress, on_partial, on_part)
-        return await self._complete(self._asking.call(spec, streams, timeout=timeout, retry=retry))
+        parts = Parts(target, on_part)
+        streams = (on_progress, on_partial, parts.on_part)
+        request = self._asking.call(spec, streams, timeout=timeout, retry=retry)
+        return parts.complete(await self._ask(request))
 
     @_deferred
     async def wait(
