@@ -19,6 +19,8 @@ from twisted.trial.unittest import TestCase
 from jobroute.agent import Agent
 from jobroute.client import Client, TwistedClient
 from jobroute.config import Settings, load
+from jobroute.errors import BrokerAlreadyRunning
+from jobroute.lock import DataDirectory
 from jobroute.service import BrokerService
 from jobroute.zeromq.network import TxNetwork
 
@@ -165,6 +167,19 @@ def wait_until_served(url: str) -> dict[str, Any]:
     """
     with Client(url, timeout=20) as client:
         return client.ping()
+
+
+def is_locked(folder: str) -> bool:
+    """
+    Whether a broker has a data directory.
+    """
+    directory = DataDirectory(folder)
+    try:
+        directory.acquire()
+    except BrokerAlreadyRunning:
+        return True
+    directory.release()
+    return False
 
 
 def deferred(coroutine: Any) -> Deferred[Any]:

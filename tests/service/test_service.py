@@ -264,6 +264,12 @@ class Failing:
         self._storage = storage
         self._error = error
 
+    def mend(self) -> None:
+        """
+        Open from now on.
+        """
+        self._error = None
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
 
