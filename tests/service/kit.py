@@ -64,6 +64,12 @@ class ServiceCase(TestCase):
         await service.whenReady()
         return service
 
+    def failing(self, waiting: Deferred[None], kind: type[Exception]) -> Any:
+        """
+        The error that somebody waits for.
+        """
+        return self.assertFailure(waiting, kind)
+
     def client(self, url: str, **given: Any) -> TwistedClient:
         """
         A client, closed at the end.

@@ -155,7 +155,7 @@ class DiskTests(ServiceCase):
         service.startService()
         ready = service.whenReady()
         stopping = service.stopService()
-        error = await self.assertFailure(ready, JobrouteError)
+        error = await self.failing(ready, JobrouteError)
         await stopping
         self.assertIn("stopped before", str(error))
         self.assertEqual((service.endpoints, service.reasons), ({}, []))

@@ -5,12 +5,14 @@ L{jobroute.service}: starts that are refused, and tried again.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.python.usage import UsageError
 from zope.interface import implementer
 
+from jobroute.config import Settings
 from jobroute.errors import ConfigurationError, JobrouteError, StorageError
 from jobroute.interfaces import IStorage
 from jobroute.lock import DataDirectory
@@ -58,11 +60,11 @@ class RefusedTests(ServiceCase):
     A start that fails gives everything back, and says one sentence.
     """
 
-    def service(self, *arguments: object, **parts: object) -> BrokerService:
+    def service(self, given: Settings, **parts: Any) -> BrokerService:
         """
         A service that is stopped at the end.
         """
-        service = BrokerService(*arguments, reactor, **parts)  # type: ignore[arg-type, misc]
+        service = BrokerService(given, reactor, **parts)
         self.addCleanup(service.stopService)
         return service
 
@@ -76,7 +78,7 @@ class RefusedTests(ServiceCase):
         service = self.service(given, directory=Unowned(folder))
         service.startService()
         self.assertFalse(service.running)
-        error = await self.assertFailure(service.whenReady(), JobrouteError)
+        error = await self.failing(service.whenReady(), JobrouteError)
         self.assertIn("Operation not permitted.", str(error))
         self.assertEqual(os.listdir(folder), ["broker.lock"])
         await self.broker(given)
@@ -94,7 +96,7 @@ class RefusedTests(ServiceCase):
         patches = [self.patch(os, "chown", chown), self.patch(os, "geteuid", lambda: 0)]
         service = self.service(settings(folder))
         service.startService()
-        error = await self.assertFailure(service.whenReady(), ConfigurationError)
+        error = await self.failing(service.whenReady(), ConfigurationError)
         self.assertIn("cannot be given to the owner", str(error))
         for patch in patches:
             patch.restore()
@@ -158,7 +160,7 @@ class RefusedTests(ServiceCase):
             os.chmod(folder, mode)
             service = self.service(settings(folder))
             service.startService()
-            error = await self.assertFailure(service.whenReady(), ConfigurationError)
+            error = await self.failing(service.whenReady(), ConfigurationError)
             self.assertIn(f"chmod go-w {folder}", str(error))
             self.assertEqual(os.listdir(folder), [])
         await (await self.broker(settings(folder, insecure=True))).stopService()
