@@ -116,9 +116,12 @@ class BrokerProcess(BrokerService):
 
     @ivar complains: whether the sentence goes to standard error as well as to
         the log, which may be a file.
+    @ivar daemon: whether twistd's parent process waits to hear how the start
+        went.
     """
 
     complains = True
+    daemon = False
 
     def startService(self) -> None:
         """
@@ -145,6 +148,10 @@ class BrokerProcess(BrokerService):
             sys.stderr.write(f"jobroute: {reason}\n")
             sys.stderr.flush()
         if not self._reactor.running:
+            if self.daemon:
+                # Only of an Exception does twistd tell its parent, which else
+                # would wait for ever.
+                failure.raiseException()
             raise SystemExit(1)
         # Last of all, after twistd has removed its pid file.
         atexit.register(os._exit, 1)
@@ -156,5 +163,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     Make the service that C{twistd} and C{twist} run.
     """
     log.set_level(options.settings.log_level)
-    service: IService = BrokerProcess(options.settings, reactor)
-    return service
+    service = BrokerProcess(options.settings, reactor)
+    # twist has no such option: it never is a daemon.
+    service.daemon = options.parent is not None and not options.parent.get("nodaemon", True)
+    made: IService = service
+    return made

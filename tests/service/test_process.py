@@ -156,6 +156,31 @@ class SignalTests(ProcessCase):
         with open(path, "rb") as file:
             self.assertEqual(file.read(4), b"This")
 
+    async def test_daemon_that_cannot_start(self) -> None:
+        """
+        A daemon that cannot start tells so whoever started it, and leaves no
+        pid file.
+        """
+        folder = self.folder()
+        await self.broker_process(folder)
+        pidfile = os.path.join(folder, "twistd.pid")
+        command = [
+            sys.executable,
+            "-c",
+            TWISTD,
+            f"--pidfile={pidfile}",
+            f"--logfile={folder}/log",
+            f"--rundir={folder}",
+            "jobroute",
+            f"--data-dir={folder}",
+        ]
+        done = await deferToThread(
+            subprocess.run, command, capture_output=True, check=False, timeout=30
+        )
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn(b"A broker runs with the data directory", done.stdout + done.stderr)
+        self.assertFalse(os.path.exists(pidfile))
+
     async def test_daemon(self) -> None:
         """
         It works behind C{twistd} too, which forks before it starts services.
