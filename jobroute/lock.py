@@ -30,10 +30,13 @@ class DataDirectory:
 
     @ivar path: of the directory.
     @ivar insecure: whether it may be one that others can write to.
+    @ivar owner: the user and group that the process becomes, if it is root
+        and does not stay it.
     """
 
     path: str
     insecure: bool = False
+    owner: tuple[int, int] | None = None
     _file: int | None = field(default=None, init=False)
 
     def acquire(self) -> None:
@@ -47,18 +50,24 @@ class DataDirectory:
         if self._file is not None:
             return
         try:
+            made = not os.path.isdir(self.path)
             os.makedirs(self.path, mode=0o700, exist_ok=True)
+            if made and self.owner is not None:
+                os.chown(self.path, *self.owner)
             status = os.stat(self.path)
         except OSError as e:
             raise ConfigurationError(
                 f"data_dir: {self.path} cannot be made or used: {e.strerror}."
             ) from e
-        # Root may prepare the directory of the user that it becomes.
-        mine = os.geteuid() in (0, status.st_uid) or status.st_uid == 0
-        if not mine or not os.access(self.path, os.W_OK | os.X_OK):
+        user = os.geteuid() if self.owner is None else self.owner[0]
+        if status.st_uid not in (user, 0):
             raise ConfigurationError(
-                f"data_dir: {self.path} belongs to user {status.st_uid} or cannot be written to; "
-                "choose a directory of your own."
+                f"data_dir: {self.path} belongs to user {status.st_uid}, and the broker is user "
+                f"{user}; choose a directory of its own."
+            )
+        if not os.access(self.path, os.W_OK | os.X_OK) or status.st_uid != user != 0:
+            raise ConfigurationError(
+                f"data_dir: user {user} cannot write to {self.path}; choose a directory of its own."
             )
         if status.st_mode & _OTHERS and not self.insecure:
             raise ConfigurationError(

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from jobroute import __version__, log
 from jobroute.config import SOCKETS, Settings, load, read_file
 from jobroute.errors import ConfigurationError, JobrouteError
+from jobroute.lock import DataDirectory
 from jobroute.service import BrokerService
 from jobroute.storage import storage_named
 
@@ -163,8 +164,14 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     Make the service that C{twistd} and C{twist} run.
     """
     log.set_level(options.settings.log_level)
-    service = BrokerProcess(options.settings, reactor)
+    settings = options.settings
+    parent: Any = options.parent or {}
+    directory = DataDirectory(settings.data_dir, settings.insecure)
+    if parent.get("uid") is not None:
+        gid = parent.get("gid")
+        directory.owner = parent["uid"], -1 if gid is None else gid
+    service = BrokerProcess(settings, reactor, directory=directory)
     # twist has no such option: it never is a daemon.
-    service.daemon = options.parent is not None and not options.parent.get("nodaemon", True)
+    service.daemon = not parent.get("nodaemon", True)
     made: IService = service
     return made

@@ -139,6 +139,33 @@ class LockTests(SynchronousTestCase):
 
         self.patch(os, "chown", chown)
         self.patch(os, "geteuid", lambda: 0)
+        # Root would leave files there that the owner cannot use.
+        self.assertRaises(ConfigurationError, self.directory.acquire)
+        self.directory.owner = (owner, here.st_gid)
         self.directory.acquire()
         self.directory.adopt("/elsewhere/file")
         self.assertEqual(given, [(str(self.lock), owner, here.st_gid)])
+
+    def test_made_for_another(self) -> None:
+        """
+        A directory that root makes for the user that it becomes is that
+        user's.
+        """
+        path = os.path.join(self.mktemp(), "made")
+        given: list[tuple[str, int, int]] = []
+        real = os.stat
+
+        def chown(path: str, uid: int, gid: int, **more: bool) -> None:
+            given.append((path, uid, gid))
+
+        def stat(where: str, **more: bool) -> os.stat_result:
+            found = real(where, **more)
+            return os.stat_result([*found[:4], 1234, *found[5:]]) if where == path else found
+
+        self.patch(os, "chown", chown)
+        self.patch(os, "stat", stat)
+        self.patch(os, "geteuid", lambda: 0)
+        directory = DataDirectory(path, owner=(1234, 5678))
+        directory.acquire()
+        self.addCleanup(directory.release)
+        self.assertEqual(given[0], (path, 1234, 5678))
