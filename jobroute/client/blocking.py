@@ -15,8 +15,8 @@ from jobroute.client.batches import Many
 from jobroute.client.channel import Channels
 from jobroute.client.mapping import Mapping
 from jobroute.client.outcomes import Outcome, Page, Partial, PartOutcome, Progress, Submitted
-from jobroute.client.questions import broker_url
 from jobroute.client.parts import Parts
+from jobroute.client.questions import broker_url
 from jobroute.client.request import Request
 from jobroute.client.specs import Header, JobSpec, Payload, TargetLike, job_spec
 from jobroute.clock import SystemClock

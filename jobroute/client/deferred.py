@@ -18,8 +18,8 @@ from jobroute.client.asking import Asking
 from jobroute.client.batches import Many
 from jobroute.client.connection import Results, make_connection
 from jobroute.client.outcomes import Outcome, Page, Partial, PartOutcome, Progress, Submitted
-from jobroute.client.pulse import HEARTBEAT
 from jobroute.client.parts import Parts
+from jobroute.client.pulse import HEARTBEAT
 from jobroute.client.questions import broker_url
 from jobroute.client.request import Request
 from jobroute.client.specs import Header, JobSpec, Payload, TargetLike, job_spec
