@@ -334,3 +334,16 @@ class HouseTests(SynchronousTestCase):
             if name not in DECLARATIONS
         }
         self.assertEqual({n: length for n, length in lengths.items() if length > LINES}, {})
+
+    def test_named_tests(self) -> None:
+        """
+        The tests that the first line of a module names are there.
+        """
+        missing = []
+        for path in PACKAGE.rglob("*.py"):
+            first = path.read_text().partition("\n")[0]
+            _, named, tests = first.partition("test-case-name: ")
+            place = ROOT / tests.removesuffix(" -*-").replace(".", "/")
+            if named and not (place.is_dir() or place.with_suffix(".py").is_file()):
+                missing.append((path.name, tests))
+        self.assertEqual(missing, [])

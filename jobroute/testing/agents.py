@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.simulation.test_world -*-
+# -*- test-case-name: tests.simulation.test_simulation -*-
 """
 The real agent in a simulated process.
 """

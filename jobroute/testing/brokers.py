@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.simulation.test_world -*-
+# -*- test-case-name: tests.simulation.test_simulation -*-
 """
 The real broker in a simulated process.
 """
@@ -23,12 +23,12 @@ from jobroute.wire.backend import decode_agent_message, decode_broker_message
 _any = msgspec.json.Decoder()
 
 #: Seconds between two beats, and how many make a lease.
-INTERVAL = 0.5
-LIVENESS = 4
+INTERVAL = 0.4
+LIVENESS = 3
 LEASE = INTERVAL * LIVENESS
 
 #: Seconds in which agents come back; not shorter than a lease.
-GRACE = 4.0
+GRACE = 2.5
 
 #: Seconds until a job expires that says nothing of it.
 DEADLINE = 40.0
@@ -149,6 +149,15 @@ class SimulatedBroker(Process):
         assert self.service is not None
         self.serving = True
         self.note("ready", epoch=self.service.broker.agents.epoch)
+        life = self.life
+
+        def ended(failure: Failure) -> None:
+            # By itself, since its storage was lost.
+            if self.life == life:
+                self.serving = False
+                self.note("unready", reason=str(failure.value))
+
+        self.service.whenStopped().addErrback(ended)
 
     def _unready(self, failure: Failure) -> None:
         self.note("unready", reason=str(failure.value))

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.simulation.test_world -*-
+# -*- test-case-name: tests.simulation.test_simulation -*-
 """
 The real client in a simulated process, and everything that it is told.
 """

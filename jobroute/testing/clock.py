@@ -23,6 +23,9 @@ from jobroute.log import Logger
 
 _Function = Callable[..., object]
 
+#: What the wall clock says at the beginning.
+WALL = 1_700_000_000.0
+
 
 @implementer(IDelayedCall)
 @define(eq=False)
@@ -76,10 +79,14 @@ class SimulatedCall:
 
     def due(self) -> None:
         """
-        Do it, unless its process is dead.
+        Do it, unless its process is dead; when it is frozen, later.
         """
+        reactor = self._reactor
+        if reactor.alive and reactor.frozen_until > reactor.clock.now:
+            reactor.clock.put(self, reactor.frozen_until, in_line=True)
+            return
         self.called = True
-        if self._reactor.alive:
+        if reactor.alive:
             self._function(*self._arguments, **self._keywords)
 
     def _check(self) -> None:
@@ -110,7 +117,7 @@ class SimulatedClock:
 
     random: Random | None = None
     now: float = 0.0
-    wall: float = 1_700_000_000.0
+    wall: float = WALL
     steps: int = field(default=0, init=False)
     _serial: int = field(default=0, init=False)
     _heap: list[tuple[float, float, int, int, SimulatedCall]] = field(factory=list, init=False)
@@ -178,10 +185,12 @@ class SimulatedReactor:
     The reactor of one process, which can die.
 
     @ivar alive: whether anything that it was asked to do still happens.
+    @ivar frozen_until: until when nothing of it does.
     """
 
     clock: SimulatedClock
     alive: bool = field(default=True, init=False)
+    frozen_until: float = field(default=0.0, init=False)
 
     def seconds(self) -> float:
         """
@@ -218,6 +227,12 @@ class SimulatedReactor:
         Do something now: it runs.
         """
         callable(*args, **kwargs)
+
+    def freeze(self, seconds: float) -> None:
+        """
+        Let nothing happen for a while; then all that was due meanwhile.
+        """
+        self.frozen_until = max(self.frozen_until, self.clock.now + seconds)
 
     def kill(self) -> None:
         """

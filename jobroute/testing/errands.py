@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.simulation.test_errands -*-
+# -*- test-case-name: tests.simulation.test_simulation -*-
 """
 What the agents of a simulation are asked to do, and how they do it.
 

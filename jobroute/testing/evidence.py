@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 from jobroute.model import Frames, JobHistory, PartRecord
 from jobroute.testing.brokers import DEADLINE, GRACE, INTERVAL, LEASE
 from jobroute.testing.clients import JobPlan
+from jobroute.testing.clock import WALL
 from jobroute.testing.history import Entry, History
 
 Key = tuple[int, int]
@@ -105,6 +106,10 @@ class Evidence:
     @ivar lives: of every process, by its name in the history.
     @ivar works: every function that ran, by part.
     @ivar incarnations: which life of an agent has which incarnation.
+    @ivar asked: the questions, by who asked and their number.
+    @ivar heard: what the broker heard, by incarnation.
+    @ivar gave: the partial results that were given, by attempt.
+    @ivar cancels: when an incarnation was first told to stop an attempt.
     """
 
     history: History
@@ -117,6 +122,8 @@ class Evidence:
     incarnations: dict[str, str] = field(factory=dict, init=False)
     asked: dict[tuple[str, int], Entry] = field(factory=dict, init=False)
     heard: dict[str, list[Entry]] = field(factory=dict, init=False)
+    gave: dict[Key, list[Entry]] = field(factory=dict, init=False)
+    cancels: dict[tuple[str, int, int], float] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._read_lives()
@@ -127,6 +134,13 @@ class Evidence:
             self.asked[entry.who, entry.said["ask"]] = entry
         for entry in self.history.of("heard"):
             self.heard.setdefault(entry.said["agent"], []).append(entry)
+        for entry in self.history.of("said"):
+            if entry.said["message"] == "cancel":
+                said = entry.said
+                self.cancels.setdefault((said["agent"], said["part"], said["attempt"]), entry.at)
+        for entry in self.history.of("gave"):
+            key = (entry.said["part"], entry.said["attempt"])
+            self.gave.setdefault(key, []).append(entry)
 
     @property
     def end(self) -> float:
@@ -178,6 +192,13 @@ class Evidence:
         assert isinstance(plan, JobPlan)
         return plan
 
+    def stranger(self, heard: Entry) -> bool:
+        """
+        Whether what the broker heard came from an agent that it did not know.
+        """
+        following = self.history.entries[heard.number + 1 : heard.number + 2]
+        return any(entry.get("message") == "reregister" for entry in following)
+
     # -- Jobs and parts
 
     def parts(self) -> Iterator[tuple[Stored, PartRecord, Frames]]:
@@ -211,6 +232,30 @@ class Evidence:
 
     # -- Times
 
+    @property
+    def calm(self) -> float | None:
+        """
+        When the trouble was over, if it was.
+        """
+        found = self.history.of("calm")
+        return found[0].at if found else None
+
+    @property
+    def ready_since(self) -> float | None:
+        """
+        Since when the last broker serves.
+        """
+        found = self.history.of("ready")
+        return found[-1].at if found else None
+
+    def virtual(self, wall: float) -> float:
+        """
+        What time it was in the history when the wall clock said that, if it
+        was not stepped any more.
+        """
+        steps: list[float] = [entry.said["seconds"] for entry in self.history.of("step")]
+        return wall - WALL - sum(steps)
+
     def downtime(self) -> float:
         """
         For how many seconds no broker served, from the first one on.
@@ -230,6 +275,19 @@ class Evidence:
         By how many seconds the wall clock was stepped, in all.
         """
         return float(sum(abs(entry.said["seconds"]) for entry in self.history.of("step")))
+
+    def frozen(self, name: str, since: float, until: float) -> float:
+        """
+        For how many seconds of a span of time a process was frozen.
+        """
+        total = 0.0
+        for entry in self.history.of("freeze"):
+            if entry.who.startswith(f"{name}."):
+                died = self.lives[entry.who].ended
+                thawed = entry.at + entry.said["seconds"]
+                last = min(until, thawed if died is None else min(thawed, died))
+                total += max(0.0, last - max(since, entry.at))
+        return total
 
     def stalled(self) -> float:
         """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.simulation.test_world -*-
+# -*- test-case-name: tests.simulation.test_simulation -*-
 """
 What can go wrong, and how often.
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from jobroute.errors import StorageError
 from jobroute.testing.processes import Process
 
 if TYPE_CHECKING:
@@ -78,10 +79,25 @@ def partition(world: World) -> None:
     """
     A host is cut off for a while.
     """
-    process = world.random.choice((world.broker, *world.agents, *world.clients))
+    process = world.random.choice((world.broker, *world.agents, *world.agents, *world.clients))
     world.partition(process.name)
-    pause = world.random.choice((0.2, world.random.uniform(0.0, 4.0)))
+    pause = world.random.choice((0.2, world.random.uniform(0.0, 5.0)))
     world.later(pause, lambda: world.heal(process.name))
+
+
+def freeze(world: World) -> None:
+    """
+    A process is stopped for a while, and does not know it.
+    """
+    process = world.random.choice((world.broker, *world.agents, *world.agents))
+    if not process.up:
+        return
+    seconds = world.random.uniform(0.2, 4.0)
+    world.history.add(process.who, "freeze", seconds=seconds)
+    process.reactor.freeze(seconds)
+    # Its sockets are as silent as it is.
+    world.partition(process.name)
+    world.later(seconds, lambda: world.heal(process.name))
 
 
 def half_open(world: World) -> None:
@@ -100,6 +116,9 @@ def stall_disk(world: World) -> None:
     pause = world.random.uniform(0.1, 2.5)
     world.history.add("world", "stall", seconds=round(pause, 3))
     world.stalled_until = world.clock.now + pause
+    if world.random.random() < 0.3 and world.broker.serving:
+        world.broker.disk.trouble(StorageError("The disk is full."))
+        world.later(pause, lambda: world.broker.disk.trouble(None))
 
 
 def step_wall(world: World) -> None:
@@ -107,7 +126,7 @@ def step_wall(world: World) -> None:
     Somebody sets the wall clock.
     """
     seconds = world.random.uniform(-STEP, STEP)
-    world.history.add("world", "step", seconds=round(seconds, 3))
+    world.history.add("world", "step", seconds=seconds)
     world.clock.step(seconds)
 
 
@@ -118,7 +137,8 @@ FAULTS: dict[Callable[[World], None], int] = {
     crash_agent: 22,
     stop_agent: 6,
     crash_client: 8,
-    partition: 14,
+    partition: 20,
+    freeze: 12,
     half_open: 4,
     stall_disk: 8,
     step_wall: 3,

@@ -94,7 +94,18 @@ class History:
 
 
 #: Entries that matter to everybody.
-COMMON = ("born", "ready", "died", "left", "partition", "heal", "half-open", "stall", "step")
+COMMON = (
+    "born",
+    "ready",
+    "died",
+    "left",
+    "freeze",
+    "partition",
+    "heal",
+    "half-open",
+    "stall",
+    "step",
+)
 
 
 def about(

@@ -13,10 +13,13 @@ from attrs import frozen
 
 from jobroute.model import PartState, Verdict
 from jobroute.testing.errands import partial_computed
-from jobroute.testing.evidence import Evidence, Stored
+from jobroute.testing.evidence import Evidence, Stored, Work
 
 #: Seconds that something may be late: ticks, timers, messages on their way.
 SLACK = 1.5
+
+#: Seconds until everybody has found each other again.
+PATIENCE = 20.0
 
 
 @frozen
@@ -122,6 +125,7 @@ def verdict_by_the_deadline(evidence: Evidence) -> Iterator[Broken]:
     disk works.
     """
     allowed = SLACK + evidence.stepped() + evidence.stalled() + evidence.downtime()
+    allowed += evidence.frozen("broker", 0.0, evidence.end)
     for stored, part, _ in evidence.parts():
         late = 0.0 if part.ended is None else part.ended - stored.history.job.deadline
         if late > allowed:
@@ -228,13 +232,7 @@ def one_holder(evidence: Evidence) -> Iterator[Broken]:
             if earlier.key == later.key or earlier.until <= later.entry.at:
                 continue
             since = later.entry.at - evidence.times.lease + evidence.times.interval / 2
-            renewed = [
-                entry.at
-                for incarnation, who in evidence.incarnations.items()
-                if who == earlier.who
-                for entry in evidence.heard.get(incarnation, ())
-                if since < entry.at < later.entry.at and earlier.key in _held(entry.get("held"))
-            ]
+            renewed = [at for at in _renewals(evidence, earlier) if since < at < later.entry.at]
             if renewed:
                 yield Broken(
                     f"{later.who} began part {part} at {later.entry.at:.3f} while {earlier.who} "
@@ -242,6 +240,24 @@ def one_holder(evidence: Evidence) -> Iterator[Broken]:
                     (later.entry.said["job"],),
                     (part,),
                 )
+
+
+def _renewals(evidence: Evidence, work: Work) -> list[float]:
+    """
+    When the broker heard that an agent holds an attempt, and did not know
+    better.
+    """
+    renewals: list[float] = []
+    for incarnation, who in evidence.incarnations.items():
+        if who != work.who:
+            continue
+        over = evidence.cancels.get((incarnation, *work.key))
+        for entry in evidence.heard.get(incarnation, ()):
+            if over is not None and entry.at >= over:
+                break
+            if work.key in _held(entry.get("held")) and not evidence.stranger(entry):
+                renewals.append(entry.at)
+    return renewals
 
 
 def _held(held: object) -> set[tuple[int, int]]:
@@ -276,6 +292,62 @@ def partials_in_order(evidence: Evidence) -> Iterator[Broken]:
         latest[place] = (said["attempt"], said["sequence"])
 
 
+def partials_complete(evidence: Evidence) -> Iterator[Broken]:
+    """
+    Whoever waits for a part that is not done gets all partial results of its
+    attempt, if nothing happens to broker, client and network meanwhile.
+    """
+    calm = evidence.calm
+    if calm is None:
+        return
+    cut = {entry.said["host"] for entry in evidence.history.of("half-open", "partition")}
+    seen: dict[tuple[str, int, int, int], int] = {}
+    for entry in evidence.history.of("partial"):
+        said = entry.said
+        key = (entry.who, said["ask"], said["index"], said["attempt"])
+        seen[key] = seen.get(key, 0) + 1
+    for asked, _ in evidence.answers("WAIT"):
+        stored = evidence.by_id(asked.said["job"])
+        hosts = {asked.who.partition(".")[0], "broker"}
+        if not asked.said["stream"] or stored is None or asked.at < calm or hosts & cut:
+            continue
+        if evidence.ready_since is None or evidence.ready_since > asked.at:
+            continue
+        for part in stored.history.parts:
+            if part.ended is None or evidence.virtual(part.ended) < asked.at + SLACK:
+                continue
+            given = len(evidence.gave.get((part.number, part.attempt), ()))
+            came = seen.get((asked.who, asked.said["ask"], part.index, part.attempt), 0)
+            if part.verdict is Verdict.SUCCEEDED and came != given:
+                yield _of(stored, f"{asked.who} was told {came} partial results of {given}.")
+
+
+def kept_until_told(evidence: Evidence) -> Iterator[Broken]:
+    """
+    What an agent has finished is handed in as soon as there is a broker.
+    """
+    calm = evidence.calm
+    if calm is None:
+        return
+    for stored, part, _ in evidence.parts():
+        if part.verdict not in (Verdict.EXPIRED, Verdict.LOST) or part.ended is None:
+            continue
+        for work in evidence.works_of(part.number, part.attempt):
+            life = evidence.lives[work.who]
+            patience = max(work.until, calm) + PATIENCE
+            if (
+                work.over is not None
+                and work.over.said["kind"] != "cancelled"
+                and life.ended is None
+                and evidence.virtual(part.ended) > patience
+            ):
+                yield _of(
+                    stored,
+                    f"Part {part.index} of job {stored.id} is {part.verdict.value}, and "
+                    f"{work.who} had finished it at {work.until:.3f}.",
+                )
+
+
 ALL: tuple[Promise, ...] = (
     acknowledged_is_on_disk,
     verdict_for_every_part,
@@ -288,4 +360,6 @@ ALL: tuple[Promise, ...] = (
     attempt_begun_once,
     one_holder,
     partials_in_order,
+    partials_complete,
+    kept_until_told,
 )

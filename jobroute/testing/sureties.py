@@ -164,15 +164,15 @@ def lost_for_a_reason(evidence: Evidence) -> Iterator[Broken]:
     No attempt is lost while its agent lives, is heard, and holds it.
     """
     for stored, part, _ in evidence.parts():
-        losses = [(e.attempt, e.at) for e in evidence.events(stored, "part.lost", part.number)]
+        losses = [e.attempt for e in evidence.events(stored, "part.lost", part.number)]
         if part.verdict is Verdict.LOST:
-            losses.append((part.attempt, part.ended))
-        for attempt, at in losses:
+            losses.append(part.attempt)
+        for attempt in losses:
             for work in evidence.works_of(part.number, attempt):
                 if _heard_throughout(evidence, work.who, (part.number, attempt)):
                     yield Broken(
-                        f"Attempt {attempt} of part {part.index} of job {stored.id} was lost at "
-                        f"{at:.2f}, and {work.who} lived, was heard and held it.",
+                        f"Attempt {attempt} of part {part.index} of job {stored.id} was lost, "
+                        f"and {work.who} lived, was heard and held it.",
                         (stored.id,),
                         (part.number,),
                     )
@@ -180,35 +180,61 @@ def lost_for_a_reason(evidence: Evidence) -> Iterator[Broken]:
 
 def _heard_throughout(evidence: Evidence, who: str, key: tuple[int, int]) -> bool:
     """
-    Whether an attempt was named in beats, without a gap of a lease, from its
-    delivery to its end, by an agent that lived.
+    Whether an attempt was named without a gap of a lease, but for those in
+    which the broker itself was frozen, from its delivery to its end, by an
+    agent that lived.
     """
-    life = evidence.lives[who]
     delivered = [
-        e.at
-        for e in evidence.history.of("said")
-        if e.said["message"] == "deliver" and (e.said["part"], e.said["attempt"]) == key
-    ]
-    if life.ended is not None or not delivered:
-        return False
-    beats = [
         entry.at
+        for entry in evidence.history.of("said")
+        if entry.said["message"] == "deliver" and (entry.said["part"], entry.said["attempt"]) == key
+    ]
+    if evidence.lives[who].ended is not None or not delivered:
+        return False
+    heard = [
+        entry
         for incarnation, name in evidence.incarnations.items()
         if name == who
         for entry in evidence.heard.get(incarnation, ())
         if key in [tuple(held) for held in entry.get("held") or ()]
         or (entry.get("part"), entry.get("attempt")) == key
     ]
-    moments = [delivered[0], *(at for at in beats if at > delivered[0])]
-    gaps = [later - earlier for earlier, later in pairwise(moments)]
-    final = any(
-        entry.said["message"] in ("result", "failure", "refused")
-        for incarnation, name in evidence.incarnations.items()
-        if name == who
-        for entry in evidence.heard.get(incarnation, ())
-        if (entry.get("part"), entry.get("attempt")) == key
-    )
-    return final and max(gaps, default=evidence.times.lease) < evidence.times.lease * 0.9
+    if not any(entry.said["message"] in ("result", "failure", "refused") for entry in heard):
+        return False
+    moments = [delivered[0], *(entry.at for entry in heard if entry.at > delivered[0])]
+    gaps = [
+        later - earlier - evidence.frozen("broker", earlier, later)
+        for earlier, later in pairwise(moments)
+    ]
+    return max(gaps, default=evidence.times.lease) < evidence.times.lease * 0.9
+
+
+def known_while_heard(evidence: Evidence) -> Iterator[Broken]:
+    """
+    No agent is forgotten before it was silent for a whole lease in which the
+    broker listened.
+    """
+    heard: dict[tuple[str, str], float] = {}
+    for entry in evidence.history.of("heard", "said"):
+        place = (entry.who, entry.said["agent"])
+        message = entry.said["message"]
+        if message in ("unregister", "refuse"):
+            heard.pop(place, None)
+        elif message == "welcome":
+            heard[place] = entry.at
+        elif entry.what == "heard" and evidence.stranger(entry):
+            since = heard.pop(place, None)
+            if since is None:
+                continue
+            silence = entry.at - since - evidence.frozen("broker", since, entry.at)
+            if silence < evidence.times.lease * 0.9:
+                who = evidence.incarnations.get(entry.said["agent"], "?")
+                yield Broken(
+                    f"{entry.who} had forgotten {who} at {entry.at:.3f}, after {silence:.3f} "
+                    "seconds of silence."
+                )
+        elif entry.what == "heard" and place in heard:
+            heard[place] = entry.at
 
 
 def cancelled_is_not_delivered(evidence: Evidence) -> Iterator[Broken]:
@@ -248,6 +274,7 @@ ALL: tuple[Promise, ...] = (
     epochs_grow,
     nothing_for_suspects,
     lost_for_a_reason,
+    known_while_heard,
     cancelled_is_not_delivered,
     nothing_broke,
 )

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.simulation.test_world -*-
+# -*- test-case-name: tests.simulation.test_simulation -*-
 """
 What the clients of a simulation ask for, as the seed says.
 """
@@ -104,7 +104,7 @@ class Workload:
             self._target(),
             id,
             random.choice((0, 0, 0, 5, -5)),
-            random.choice((1, 1, 2, 3)),
+            random.choice((1, 2, 3)),
             self._limit(0.15, 0.2, 4.0),
             self._limit(0.15, 0.1, 2.0),
             self._limit(0.2, 0.5, 12.0),

@@ -1,0 +1,3 @@
+"""
+Tests for L{jobroute.testing}: the simulation and its judge.
+"""

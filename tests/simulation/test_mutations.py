@@ -1,0 +1,230 @@
+"""
+The simulation finds what it is for: brokers and agents that are broken on
+purpose break the promise that they should, within the seeds of the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from jobroute.agent.outbox import Outbox
+from jobroute.broker import submissions
+from jobroute.broker.deliveries import Deliveries
+from jobroute.broker.heartbeat import Heartbeat
+from jobroute.broker.journal import Journal
+from jobroute.broker.recovery import Recovery
+from jobroute.broker.replies import Replies
+from jobroute.broker.roster import Agent
+from jobroute.broker.verdicts import Verdicts
+from jobroute.interfaces import Due
+from jobroute.model import AttemptMade, Change, Frames, JobAccepted, PartState, ReplyKind
+from jobroute.testing import promises, sureties
+from jobroute.testing.checker import title
+from jobroute.testing.promises import Promise
+from jobroute.testing.simulation import simulate
+
+SEEDS = 200
+
+
+class MutationTests(SynchronousTestCase):
+    """
+    One thing is broken, and found.
+    """
+
+    def caught(self, promise: Promise) -> None:
+        """
+        Some seed breaks this promise.
+        """
+        for seed in range(SEEDS):
+            report = simulate(seed)
+            # What the mutation breaks beside the promise is of no interest.
+            self.flushLoggedErrors()
+            if title(promise) in [breach.promise for breach in report.breaches]:
+                return
+        self.fail(f"No seed broke the promise: {title(promise)}.")
+
+    def test_told_too_early(self) -> None:
+        """
+        The journal releases effects before they are on disk.
+        """
+
+        def park(self: Journal, effect: Callable[..., object], *arguments: Any) -> None:
+            effect(*arguments)
+
+        self.patch(Journal, "park", park)
+        self.caught(promises.acknowledged_is_on_disk)
+
+    def test_acknowledged_too_early(self) -> None:
+        """
+        A result is acknowledged to the agent before it is on disk.
+        """
+        settle = Replies._settle
+
+        def hastily(self: Replies, agent: Agent, attempt: Any) -> None:
+            agent.route.acknowledge(*attempt.key)
+            settle(self, agent, attempt)
+
+        self.patch(Replies, "_settle", hastily)
+        self.caught(promises.attempt_begun_once)
+
+    def test_jobs_not_stored(self) -> None:
+        """
+        Accepted jobs are not written.
+        """
+        append = Journal.append
+
+        def forget(self: Journal, change: Change) -> None:
+            if not isinstance(change, JobAccepted) or change.job.number % 5:
+                append(self, change)
+
+        self.patch(Journal, "append", forget)
+        self.caught(promises.acknowledged_is_on_disk)
+
+    def test_attempts_not_stored(self) -> None:
+        """
+        Attempts are delivered that are not written.
+        """
+        append = Journal.append
+
+        def forget(self: Journal, change: Change) -> None:
+            if not isinstance(change, AttemptMade):
+                append(self, change)
+
+        self.patch(Journal, "append", forget)
+        self.caught(promises.attempt_begun_once)
+
+    def test_stale_replies(self) -> None:
+        """
+        A reply of an earlier attempt is taken for one of the present.
+        """
+        replied = Replies.replied
+
+        def careless(
+            self: Replies,
+            agent: Agent,
+            key: tuple[int, int],
+            kind: ReplyKind,
+            value: Any,
+            sequence: int,
+            payload: Frames,
+        ) -> None:
+            for job in list(self._verdicts.jobs.values()):
+                for part in job.parts:
+                    attempt = part.attempt
+                    if part.number == key[0] and attempt and kind is ReplyKind.RESULT:
+                        agent, key, sequence = attempt.agent, attempt.key, 0
+            replied(self, agent, key, kind, value, sequence, payload)
+
+        self.patch(Replies, "replied", careless)
+        self.caught(promises.no_stale_answer)
+
+    def test_attempts_without_limit(self) -> None:
+        """
+        What is lost is given to another agent, however often.
+        """
+        lost = Deliveries.lost
+
+        def again(self: Deliveries, attempt: Any, reason: str) -> None:
+            if attempt.current:
+                attempt.part.job.attempts = attempt.part.made + 1
+            lost(self, attempt, reason)
+
+        self.patch(Deliveries, "lost", again)
+        self.caught(promises.attempts_as_allowed)
+
+    def test_impatient(self) -> None:
+        """
+        An agent is lost at the first beat that is late.
+        """
+        due = Heartbeat.due
+
+        def impatient(self: Heartbeat, now: float) -> list[tuple[Any, Due]]:
+            found = [(key, Due.LOST) for key, _ in due(self, now)]
+            for key, _ in found:
+                self.remove(key)
+            return found
+
+        self.patch(Heartbeat, "due", impatient)
+        self.caught(promises.one_holder)
+
+    def test_running_parts_queued(self) -> None:
+        """
+        After a restart running parts are given to others at once.
+        """
+        self._recover(
+            lambda record: (
+                evolve(record, state=PartState.QUEUED)
+                if record.state is PartState.RUNNING
+                else record
+            )
+        )
+        self.caught(promises.attempts_as_allowed)
+
+    def test_cancels_forgotten(self) -> None:
+        """
+        After a restart nobody knows what was to be cancelled.
+        """
+        self._recover(lambda record: evolve(record, cancelling=False))
+        self.caught(sureties.cancelled_is_not_delivered)
+
+    def _recover(self, change: Callable[[Any], Any]) -> None:
+        part = Recovery._part
+
+        def changed(self: Recovery, record: Any, job: Any) -> None:
+            part(self, change(record), job)
+
+        self.patch(Recovery, "_part", changed)
+
+    def test_suspects_trusted(self) -> None:
+        """
+        After a restart agents are given work before they are heard.
+        """
+        agent = Recovery._agent
+
+        def trusting(self: Recovery, record: Any) -> None:
+            agent(self, record)
+            found = self._roster.get(record.name)
+            assert found is not None
+            found.suspect, found.admitted = False, True
+            for service in found.services:
+                service.policy.add(found)
+
+        self.patch(Recovery, "_agent", trusting)
+        self.caught(sureties.nothing_for_suspects)
+
+    def test_renumbered(self) -> None:
+        """
+        After a restart agents have other numbers.
+        """
+        agent = Recovery._agent
+
+        def renumbering(self: Recovery, record: Any) -> None:
+            agent(self, evolve(record, number=record.number + 1))
+
+        self.patch(Recovery, "_agent", renumbering)
+        self.caught(sureties.agents_keep_their_numbers)
+
+    def test_any_job_is_the_same(self) -> None:
+        """
+        Another job under a known id is taken for the same.
+        """
+        self.patch(submissions, "digest", lambda request: b"same")
+        self.caught(sureties.same_id_same_job)
+
+    def test_partials_from_the_middle(self) -> None:
+        """
+        Who waits late is not told the earlier partial results.
+        """
+        self.patch(Verdicts, "_replay", lambda self, wait: None)
+        self.caught(promises.partials_complete)
+
+    def test_said_once(self) -> None:
+        """
+        An agent says nothing again that was lost on its way.
+        """
+        self.patch(Outbox, "resend", lambda self, attempt, now: None)
+        self.caught(promises.kept_until_told)
