@@ -64,6 +64,7 @@ class Agents:
     _counters: dict[str, int]
     epoch: int = field(default=0, init=False)
     _ticked: float = field(default=-inf, init=False)
+    _leases: float = field(default=-inf, init=False)
     registration: Registration = field(init=False)
     _replies: Replies = field(init=False)
 
@@ -279,13 +280,30 @@ class Agents:
             # It was to stop that, and has.
             self._deliveries.lost(attempt, "Its agent does not hold it.")
             self._deliveries.release(attempt)
-        elif now - attempt.renewed >= interval * self._settings.liveness:
-            self._deliveries.lost(attempt, "Its agent did not hold it for the whole lease.")
-            attempt.agent.route.cancel(*attempt.key)
-            self._deliveries.release(attempt)
+        elif self._lapsed(attempt, now):
+            self._lapse(attempt)
         else:
             self._counters["deliveries_repeated"] += 1
             self._deliveries.deliver(attempt)
+
+    def _lapsed(self, attempt: Attempt, now: float) -> bool:
+        lease = self._settings.heartbeat_interval * self._settings.liveness
+        return attempt.sent != inf and now - attempt.renewed >= lease
+
+    def _lapse(self, attempt: Attempt) -> None:
+        self._deliveries.lost(attempt, "Its agent did not hold it for the whole lease.")
+        attempt.agent.route.cancel(*attempt.key)
+        self._deliveries.release(attempt)
+
+    def _end_leases(self, now: float) -> None:
+        """
+        End the leases of agents that talk of everything but what they hold.
+        """
+        for agent in list(self._roster):
+            if not agent.suspect:
+                for attempt in list(agent.held.values()):
+                    if self._lapsed(attempt, now):
+                        self._lapse(attempt)
 
     # -- Replies -------------------------------------------------------------
 
@@ -330,6 +348,9 @@ class Agents:
             except Exception:
                 # Nobody watches the others any more: they must have their turn.
                 self._log.failure("Losing agent {agent} failed.", agent=agent.name)
+        if now >= self._leases:
+            self._leases = now + self._settings.heartbeat_interval
+            self._end_leases(now)
         self.registration.tick()
         self._journal.flush()
 

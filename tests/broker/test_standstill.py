@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from jobroute.broker.agents import STRAYS
 from jobroute.config import Limits
 from jobroute.interfaces import AnswerKind
-from jobroute.model import Held
+from jobroute.model import Held, ReplyKind
 from tests.broker.kit import Kit, Reply
 
 TOKEN = "t" * 20
@@ -225,3 +225,18 @@ class StandstillTests(SynchronousTestCase):
         for wait in (waiting, later):
             self.assertEqual(len(wait.of(AnswerKind.PART)), 2)
             self.assertTrue(wait.done)
+
+    def test_talk_renews_nothing(self) -> None:
+        """
+        Who says anything but what it holds keeps its name, and no lease.
+        """
+        kit = Kit()
+        agent = kit.agent("a")
+        kit.submit(job="j")
+        for _ in range(30):
+            kit.clocks.advance(0.5)
+            agent.reply(ReplyKind.PROGRESS, agent.last, value=1)
+            kit.broker.tick()
+            kit.settle()
+        self.assertEqual(kit.verdicts("j"), {"lost": 1})
+        self.assertEqual(len(kit.broker.roster), 1)
