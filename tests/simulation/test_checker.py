@@ -440,6 +440,38 @@ class CheckerTests(SynchronousTestCase):
         self.tale.answered(5.0, 2, "WAIT", job=ID, number=JOB, outcome=[said])
         self.breaks()
 
+    def test_forgotten_agent(self) -> None:
+        """
+        An agent was not known any more though it had just been heard.
+        """
+        self.tale.work()
+        self.tale.hears(3.2, FIRST, "beat", held=[])
+        self.tale.hears(3.6, FIRST, "beat", held=[])
+        self.tale.says(3.6, FIRST, "reregister")
+        self.breaks(sureties.known_while_heard)
+
+    def test_forgotten_asleep(self) -> None:
+        """
+        While the broker is frozen it cannot hear, and no lease is over.
+        """
+        self.tale.work()
+        self.tale.tell(3.0, "broker.1", "freeze", seconds=5.0)
+        self.tale.hears(8.2, FIRST, "beat", held=[])
+        self.tale.says(8.2, FIRST, "reregister")
+        self.breaks(sureties.known_while_heard)
+
+    def test_silent_agent(self) -> None:
+        """
+        An agent that was silent, or had taken leave, may be forgotten.
+        """
+        self.tale.work()
+        self.tale.hears(8.2, FIRST, "beat", held=[])
+        self.tale.says(8.2, FIRST, "reregister")
+        self.tale.hears(8.3, SECOND, "unregister")
+        self.tale.hears(8.4, SECOND, "beat", held=[])
+        self.tale.says(8.4, SECOND, "reregister")
+        self.breaks()
+
     def test_delivered_after_cancel(self) -> None:
         """
         A part was delivered though its job was cancelled.

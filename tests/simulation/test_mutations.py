@@ -222,6 +222,13 @@ class MutationTests(SynchronousTestCase):
         self.patch(Verdicts, "_replay", lambda self, wait: None)
         self.caught(promises.partials_complete)
 
+    def test_asleep(self) -> None:
+        """
+        A broker that slept takes all agents for lost.
+        """
+        self.patch(Heartbeat, "forgive", lambda self, gap: None)
+        self.caught(sureties.known_while_heard)
+
     def test_said_once(self) -> None:
         """
         An agent says nothing again that was lost on its way.
