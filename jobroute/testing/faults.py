@@ -17,6 +17,8 @@ from jobroute.testing.processes import Process
 if TYPE_CHECKING:
     from jobroute.testing.world import World
 
+Fault = Callable[["World"], None]
+
 #: A wall clock is stepped by up to so many seconds.
 STEP = 1.5
 
@@ -131,7 +133,7 @@ def step_wall(world: World) -> None:
 
 
 #: Each fault with its weight.
-FAULTS: dict[Callable[[World], None], int] = {
+FAULTS: dict[Fault, int] = {
     crash_broker: 30,
     stop_broker: 5,
     crash_agent: 22,

@@ -5,7 +5,7 @@ One run of the simulation, from its seed to its judgement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from jobroute.log import least_level, set_level
 from jobroute.model import JobFilter
 from jobroute.testing.checker import Breach, judge
 from jobroute.testing.evidence import Evidence, Stored
-from jobroute.testing.faults import FAULTS
+from jobroute.testing.faults import FAULTS, Fault
 from jobroute.testing.world import World
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Report:
         return self.evidence.history.digest()
 
 
-def simulate(seed: int, faults: Mapping[Callable[[World], None], int] = FAULTS) -> Report:
+def simulate(seed: int, faults: Mapping[Fault, int] = FAULTS) -> Report:
     """
     Run a world and judge it.
     """

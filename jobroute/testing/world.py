@@ -15,7 +15,7 @@ from jobroute.testing.brokers import SimulatedBroker, settings
 from jobroute.testing.clients import SimulatedClient
 from jobroute.testing.clock import SimulatedClock, SimulatedReactor
 from jobroute.testing.disk import SimulatedDisk
-from jobroute.testing.faults import FAULTS
+from jobroute.testing.faults import FAULTS, Fault
 from jobroute.testing.history import History
 from jobroute.testing.processes import Place, Process
 from jobroute.testing.workload import Workload
@@ -45,7 +45,7 @@ class World:
     """
 
     seed: int
-    faults: Mapping[Callable[[World], None], int] = field(factory=lambda: FAULTS)
+    faults: Mapping[Fault, int] = field(factory=lambda: FAULTS)
     random: Random = field(init=False)
     clock: SimulatedClock = field(init=False)
     history: History = field(init=False)
