@@ -277,6 +277,9 @@ def load(
     for name in SOCKETS:
         if name == "heartbeat" and not endpoints[name]:
             continue
+        if name not in SERVED and name not in given and name not in file and "tcp" not in given:
+            # Nobody asked for it, and nobody binds it.
+            continue
         check_endpoint(name, endpoints[name])
         if not insecure and not is_private(endpoints[name]):
             raise ConfigurationError(

@@ -49,6 +49,17 @@ class LoadTests(Case):
     Settings are put together.
     """
 
+    def test_sockets_to_come(self) -> None:
+        """
+        What is said of sockets that are not served yet is checked too; what
+        nobody said is not.
+        """
+        self.assertIn("receiver", self.refused(receiver="garbage"))
+        self.assertIn("publisher", self.refused({"publisher": "tcp://0.0.0.0:7784"}))
+        # The path of publisher.ipc alone would be too long there.
+        room = 107 - len("/heartbeat.ipc")
+        load({"data_dir": "/" + "x" * (room - 1)})
+
     def test_defaults(self) -> None:
         """
         Without a word all sockets are in the data directory.

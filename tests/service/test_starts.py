@@ -94,7 +94,8 @@ class RefusedTests(ServiceCase):
             raise PermissionError(1, "Operation not permitted", path)
 
         patches = [self.patch(os, "chown", chown), self.patch(os, "geteuid", lambda: 0)]
-        service = self.service(settings(folder))
+        directory = DataDirectory(folder, owner=(os.stat(folder).st_uid, -1))
+        service = self.service(settings(folder), directory=directory)
         service.startService()
         error = await self.failing(service.whenReady(), ConfigurationError)
         self.assertIn("cannot be given to the owner", str(error))
