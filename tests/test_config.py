@@ -57,8 +57,8 @@ class LoadTests(Case):
         self.assertIn("receiver", self.refused(receiver="garbage"))
         self.assertIn("publisher", self.refused({"publisher": "tcp://0.0.0.0:7784"}))
         # The path of publisher.ipc alone would be too long there.
-        room = 107 - len("/heartbeat.ipc")
-        load({"data_dir": "/" + "x" * (room - 1)})
+        room = 107 - len("/register.ipc")
+        load({"data_dir": "/" + "x" * (room - 1), "heartbeat": "none"})
 
     def test_defaults(self) -> None:
         """
