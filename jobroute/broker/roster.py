@@ -108,7 +108,8 @@ class Agent:
             "outstanding": len(self.held),
             "load": round(len(self.held) / self.slots, 3),
             "labels": a.labels,
-            "incarnation": a.incarnation,
+            # Not all of it: who knows that could take its identity over.
+            "incarnation": a.incarnation[:8],
             "version": a.version,
             "silent": round(max(0.0, silent), 3),
         }

@@ -347,7 +347,7 @@ def incarnation(number: int) -> str:
     """
     An incarnation that no other number has.
     """
-    return f"{number:032x}"
+    return f"{number:08x}{0:024x}"
 
 
 @define(eq=False, repr=False)

@@ -276,7 +276,7 @@ class LeavingTests(SynchronousTestCase):
                     "outstanding": 1,
                     "load": 0.25,
                     "labels": {"r": "1"},
-                    "incarnation": agent.announcement.incarnation,
+                    "incarnation": agent.announcement.incarnation[:8],
                     "version": "v 1",
                     "silent": 0.5,
                 }
