@@ -38,6 +38,10 @@ from jobroute.model import (
     ReplyKind,
 )
 
+#: Seconds between two ticks that are no accident of a busy moment any more,
+#: whatever the interval of beats; ticks come ten times a second.
+STANDSTILL = 0.25
+
 #: How many unknown attempts are cancelled a beat; the rest have the next one.
 STRAYS = 1000
 
@@ -360,7 +364,7 @@ class Agents:
         agents said meanwhile is still to be read: nobody was silent.
         """
         gap, self._ticked = now - self._ticked, now
-        if self._settings.heartbeat_interval < gap < inf:
+        if max(STANDSTILL, self._settings.heartbeat_interval / 2) < gap < inf:
             self._heartbeat.forgive(gap)
             for agent in self._roster:
                 for attempt in agent.held.values():
