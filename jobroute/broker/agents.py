@@ -286,13 +286,15 @@ class Agents:
             self._deliveries.release(attempt)
         elif self._lapsed(attempt, now):
             self._lapse(attempt)
-        else:
+        elif now - attempt.renewed < interval * self._settings.liveness:
             self._counters["deliveries_repeated"] += 1
             self._deliveries.deliver(attempt)
 
     def _lapsed(self, attempt: Attempt, now: float) -> bool:
-        lease = self._settings.heartbeat_interval * self._settings.liveness
-        return attempt.sent != inf and now - attempt.renewed >= lease
+        interval = self._settings.heartbeat_interval
+        # What was delivered again at the end of the lease may still be named.
+        named = attempt.sent + 2 * interval
+        return now >= named and now - attempt.renewed >= interval * self._settings.liveness
 
     def _lapse(self, attempt: Attempt) -> None:
         self._deliveries.lost(attempt, "Its agent did not hold it for the whole lease.")

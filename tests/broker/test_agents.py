@@ -64,7 +64,7 @@ class LeaseTests(SynchronousTestCase):
         self.beats(9)
         self.assertEqual(self.kit.broker.gauges()["jobs"], 1)
         self.beats(20, self.delivery)
-        self.beats(11)
+        self.beats(14)
         self.assertEqual(self.kit.verdicts("j"), {"lost": 1})
 
     def test_crossed(self) -> None:
