@@ -192,6 +192,17 @@ class Evidence:
         assert isinstance(plan, JobPlan)
         return plan
 
+    def heard_of(self, who: str) -> list[Entry]:
+        """
+        What the broker heard of one life of an agent.
+        """
+        return [
+            entry
+            for incarnation, name in self.incarnations.items()
+            if name == who
+            for entry in self.heard.get(incarnation, ())
+        ]
+
     def stranger(self, heard: Entry) -> bool:
         """
         Whether what the broker heard came from an agent that it did not know.
@@ -286,7 +297,10 @@ class Evidence:
                 died = self.lives[entry.who].ended
                 thawed = entry.at + entry.said["seconds"]
                 last = min(until, thawed if died is None else min(thawed, died))
-                total += max(0.0, last - max(since, entry.at))
+                since = max(since, entry.at)
+                total += max(0.0, last - since)
+                # The next one may begin before this one is over.
+                since = max(since, last)
         return total
 
     def stalled(self) -> float:

@@ -7,7 +7,7 @@ and yields how the promise was broken.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import permutations
 
 from attrs import frozen
 
@@ -228,8 +228,10 @@ def one_holder(evidence: Evidence) -> Iterator[Broken]:
     While an agent's lease is live nobody else is given its part.
     """
     for part, works in evidence.works.items():
-        for earlier, later in combinations(works, 2):
-            if earlier.key == later.key or earlier.until <= later.entry.at:
+        for earlier, later in permutations(works, 2):
+            if not earlier.key < later.key or not (
+                earlier.entry.at <= later.entry.at < earlier.until
+            ):
                 continue
             since = later.entry.at - evidence.times.lease + evidence.times.interval / 2
             renewed = [at for at in _renewals(evidence, earlier) if since < at < later.entry.at]
@@ -248,15 +250,12 @@ def _renewals(evidence: Evidence, work: Work) -> list[float]:
     better.
     """
     renewals: list[float] = []
-    for incarnation, who in evidence.incarnations.items():
-        if who != work.who:
-            continue
-        over = evidence.cancels.get((incarnation, *work.key))
-        for entry in evidence.heard.get(incarnation, ()):
-            if over is not None and entry.at >= over:
-                break
-            if work.key in _held(entry.get("held")) and not evidence.stranger(entry):
-                renewals.append(entry.at)
+    for entry in evidence.heard_of(work.who):
+        over = evidence.cancels.get((entry.said["agent"], *work.key))
+        if over is not None and entry.at >= over:
+            break
+        if work.key in _held(entry.get("held")) and not evidence.stranger(entry):
+            renewals.append(entry.at)
     return renewals
 
 

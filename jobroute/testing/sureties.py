@@ -180,9 +180,8 @@ def lost_for_a_reason(evidence: Evidence) -> Iterator[Broken]:
 
 def _heard_throughout(evidence: Evidence, who: str, key: tuple[int, int]) -> bool:
     """
-    Whether an attempt was named without a gap of a lease, but for those in
-    which the broker itself was frozen, from its delivery to its end, by an
-    agent that lived.
+    Whether an agent lived and finished an attempt, and from the delivery on
+    neither it was silent for a lease nor its beats about the attempt.
     """
     delivered = [
         entry.at
@@ -191,22 +190,31 @@ def _heard_throughout(evidence: Evidence, who: str, key: tuple[int, int]) -> boo
     ]
     if evidence.lives[who].ended is not None or not delivered:
         return False
-    heard = [
-        entry
-        for incarnation, name in evidence.incarnations.items()
-        if name == who
-        for entry in evidence.heard.get(incarnation, ())
-        if key in [tuple(held) for held in entry.get("held") or ()]
-        or (entry.get("part"), entry.get("attempt")) == key
+    known = [entry for entry in evidence.heard_of(who) if not evidence.stranger(entry)]
+    over = [
+        entry.at
+        for entry in known
+        if (entry.get("part"), entry.get("attempt")) == key
+        and entry.said["message"] in ("result", "failure", "refused")
     ]
-    if not any(entry.said["message"] in ("result", "failure", "refused") for entry in heard):
+    if not over:
         return False
-    moments = [delivered[0], *(entry.at for entry in heard if entry.at > delivered[0])]
-    gaps = [
-        later - earlier - evidence.frozen("broker", earlier, later)
+    before = [entry.at for entry in known if entry.at <= delivered[0]]
+    meanwhile = [entry for entry in known if delivered[0] < entry.at <= over[0]]
+    named = [e.at for e in meanwhile if key in [tuple(held) for held in e.get("held") or ()]]
+    heard = [*before[-1:], *(entry.at for entry in meanwhile)]
+    return not (_lapsed(evidence, heard) or _lapsed(evidence, [delivered[0], *named, over[0]]))
+
+
+def _lapsed(evidence: Evidence, moments: list[float]) -> bool:
+    """
+    Whether there was a lease between two of these moments in which the
+    broker was not frozen.
+    """
+    return any(
+        later - earlier - evidence.frozen("broker", earlier, later) > evidence.times.lease * 0.9
         for earlier, later in pairwise(moments)
-    ]
-    return max(gaps, default=evidence.times.lease) < evidence.times.lease * 0.9
+    )
 
 
 def known_while_heard(evidence: Evidence) -> Iterator[Broken]:
@@ -215,17 +223,19 @@ def known_while_heard(evidence: Evidence) -> Iterator[Broken]:
     broker listened.
     """
     heard: dict[tuple[str, str], float] = {}
+    welcome: set[tuple[str, str]] = set()
     for entry in evidence.history.of("heard", "said"):
         place = (entry.who, entry.said["agent"])
         message = entry.said["message"]
         if message in ("unregister", "refuse"):
-            heard.pop(place, None)
+            welcome.discard(place)
         elif message == "welcome":
-            heard[place] = entry.at
+            welcome.add(place)
         elif entry.what == "heard" and evidence.stranger(entry):
-            since = heard.pop(place, None)
-            if since is None:
+            if place not in welcome:
                 continue
+            welcome.discard(place)
+            since = heard[place]
             silence = entry.at - since - evidence.frozen("broker", since, entry.at)
             if silence < evidence.times.lease * 0.9:
                 who = evidence.incarnations.get(entry.said["agent"], "?")
@@ -233,7 +243,7 @@ def known_while_heard(evidence: Evidence) -> Iterator[Broken]:
                     f"{entry.who} had forgotten {who} at {entry.at:.3f}, after {silence:.3f} "
                     "seconds of silence."
                 )
-        elif entry.what == "heard" and place in heard:
+        elif entry.what == "heard":
             heard[place] = entry.at
 
 

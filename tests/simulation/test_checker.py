@@ -418,6 +418,7 @@ class CheckerTests(SynchronousTestCase):
         An attempt was lost whose agent was heard all the time.
         """
         self.tale.verdict(Verdict.LOST)
+        self.tale.hears(1.4, FIRST, "beat", held=[])
         self.tale.deliver(1.5, FIRST, 1)
         self.tale.begin(1.6, "a1.1", 1)
         for at in (2.0, 2.5, 3.0):
