@@ -327,8 +327,8 @@ class Core:
     def _answered(self, request: Request[Any], answer: Answer, now: float) -> None:
         latest = answer.id == request.ids[-1]
         if not answer.final:
-            # A stream that was asked for again comes from the latest alone.
-            if latest and request.streams is not None and request.streams.received(answer):
+            # If the stream was asked for again it comes twice for a while.
+            if request.streams is not None and request.streams.received(answer, latest):
                 self._timer(now + self.pulse.interval / 4, request, "ask")
         elif answer.error is not None:
             error = refusal(answer.error, answer.code)

@@ -55,16 +55,19 @@ class Streams:
     _latest: dict[int, tuple[int, int]] = field(factory=dict, init=False)
     _missing: bool = field(default=False, init=False)
 
-    def received(self, answer: Answer) -> bool:
+    def received(self, answer: Answer, latest: bool = True) -> bool:
         """
         An answer that is not final came.
 
+        @param latest: whether it answers the latest of the questions; progress
+            comes from that one alone.
         @return: whether it shows that one before it is lost, so that the
             stream is to be asked for again.
         @raise BadMessage: if it is not what the protocol says.
         """
         if answer.progress is not None:
-            self._tell("progress", read_progress(answer.progress, answer.payload))
+            if latest:
+                self._tell("progress", read_progress(answer.progress, answer.payload))
         elif answer.partial is not None:
             return self._partial(read_partial(answer.partial, answer.payload))
         elif answer.part is not None:

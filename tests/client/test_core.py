@@ -392,6 +392,33 @@ class CoreTests(SynchronousTestCase):
             request.streams.received(answer)
         self.assertEqual([t for t in told if hasattr(t, "frames")], partials)
 
+    def test_answer_to_the_earlier_question(self) -> None:
+        """
+        A stream that was asked for again, since an answer seemed lost, is
+        told as it comes: the final answer to the earlier question, when that
+        comes first, leaves nothing untold.  Progress comes from the latest
+        question alone.
+        """
+        told: list[Any] = []
+        self.rig.submit("hold", job="j")
+        request = self.rig.send(
+            self.rig.asking.wait("j", (told.append, told.append, None), timeout=None)
+        )
+        self.rig.advance(40)
+        earlier, latest = request.ids[0], request.ids[-1]
+        self.assertNotEqual(earlier, latest)
+
+        def came(id: int, kind: str, said: dict[str, Any]) -> None:
+            self.rig.broker.stream(([b"client", b""], id), kind, said, [])
+            self.rig.deliver()
+
+        for id, sequence in ((earlier, 1), (latest, 1), (earlier, 2)):
+            said = {"job": "j", "index": 0, "attempt": 1, "sequence": sequence}
+            came(id, "partial", said)
+        said = {"job": "j", "index": 0, "attempt": 1, "fraction": 0.5}
+        came(earlier, "progress", said)
+        self.assertEqual([t.sequence for t in told], [1, 2])
+
     def test_missing_partial(self) -> None:
         """
         When a partial result of a stored job is missing, the stream is asked
