@@ -5,25 +5,58 @@ The client for programs without an event loop: every method waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import wraps
 from random import SystemRandom
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from jobroute.client.asking import Asking
-from jobroute.client.batches import Many
 from jobroute.client.channel import Channels
 from jobroute.client.mapping import Mapping
-from jobroute.client.outcomes import Outcome, Page, Partial, PartOutcome, Progress, Submitted
-from jobroute.client.parts import Parts
+from jobroute.client.methods import Methods
+from jobroute.client.outcomes import Outcome
 from jobroute.client.questions import broker_url
 from jobroute.client.request import Request
-from jobroute.client.specs import Header, JobSpec, Payload, TargetLike, job_spec
 from jobroute.clock import SystemClock
-from jobroute.errors import JobrouteError
 from jobroute.zeromq.addresses import parse_remote
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def _waiting(
+    method: Callable[Concatenate[Methods, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Client, P], T]:
+    """
+    A method that returns when it is done.
+    """
+
+    @wraps(method)
+    def waited(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            # Asking waits by itself: the coroutine is never suspended.
+            method(self._methods, *args, **kwargs).send(None)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+        raise AssertionError(f"{method.__name__} was suspended.")
+
+    return waited
+
+
+def _iterating(
+    method: Callable[Concatenate[Methods, P], Mapping],
+) -> Callable[Concatenate[Client, P], Iterator[Outcome]]:
+    """
+    A method that returns an iterator of outcomes at once.
+    """
+
+    @wraps(method)
+    def begun(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[Outcome]:
+        return self._drain(method(self._methods, *args, **kwargs))
+
+    return begun
 
 
 class Client:
@@ -57,279 +90,30 @@ class Client:
         timeout: float = 30.0,
     ) -> None:
         random, clock = SystemRandom(), SystemClock()
-        self._asking = Asking(namespace, name, timeout, random, clock)
-        self._channels = Channels(parse_remote(broker_url(url)).url, timeout, random, clock)
+        asking = Asking(namespace, name, timeout, random, clock)
+        channels = Channels(parse_remote(broker_url(url)).url, timeout, random, clock)
 
-    def ping(self, *, agents: bool = True) -> dict[str, Any]:
-        """
-        Ask the broker for a sign of life.
+        # No method: a client that is forgotten is freed at once.
+        async def ask(request: Request[T]) -> T:
+            return channels.mine().ask(request)
 
-        @param agents: whether the answer lists the agents.
-        @return: C{pid}, C{version}, C{protocol}, C{epoch}, C{endpoints} and
-            perhaps C{agents}.
-        @raise BrokerLost: if it does not answer.
-        """
-        return self._ask(self._asking.ping(agents=agents))
+        self._channels = channels
+        self._methods = Methods(asking, ask)
 
-    def agents(self) -> dict[str, Any]:
-        """
-        All agents, by name.
-        """
-        return self._ask(self._asking.agents())
-
-    def stats(self) -> dict[str, Any]:
-        """
-        Every counter of the broker, and the sizes of its queues.
-        """
-        return self._ask(self._asking.stats())
-
-    def submit(
-        self,
-        service: str,
-        *payload: bytes,
-        target: TargetLike = "any",
-        job: str | None = None,
-        header: Header = None,
-        priority: int = 0,
-        attempts: int = 1,
-        queue_limit: float | None = None,
-        run_limit: float | None = None,
-        deadline: float | None = None,
-        timeout: float | None = None,
-        retry: bool = False,
-    ) -> Submitted:
-        """
-        Hand in a job, and return when it is on disk.
-
-        It may be sent several times until it is answered; it is one job all
-        the same, since it has an id.
-
-        @param payload: the frames of the payload.
-        @param target: C{"any"}, C{"all"}, a list of agents' names, a number
-            of agents, or as in the protocol.
-        @param job: the job's id; random, and greater than earlier ones, if
-            it is L{None}.
-        @param header: any JSON value.
-        @param priority: from -1000 to 1000.
-        @param attempts: how often at most it is given to an agent.
-        @param queue_limit: how many seconds a part may wait in the queue.
-        @param run_limit: how many seconds one attempt may take.
-        @param deadline: in how many seconds all must be over.
-        @param timeout: for how many seconds to ask, instead of the
-            client's.
-        @param retry: while the broker is busy, ask again, with growing
-            pauses, until C{timeout} is over.
-        @raise BadProperty: if an argument is wrong.
-        @raise JobConflict: if there is another job of that id.
-        @raise Busy: if a limit of the broker is reached.
-        @raise BrokerLost: if it does not answer.  The job may or may not be
-            accepted; submit it with the same id to be sure.
-        """
-        limits = (queue_limit, run_limit, deadline)
-        spec = job_spec(service, payload, job, target, header, priority, attempts, limits)
-        return self._ask(self._asking.submit(spec, timeout=timeout, retry=retry))
-
-    def submit_many(
-        self,
-        jobs: Iterable[JobSpec | dict[str, Any]],
-        *,
-        service: str | None = None,
-        target: TargetLike = "any",
-        header: Header = None,
-        priority: int = 0,
-        attempts: int = 1,
-        queue_limit: float | None = None,
-        run_limit: float | None = None,
-        deadline: float | None = None,
-        timeout: float | None = None,
-        retry: bool = False,
-    ) -> list[Submitted | JobrouteError]:
-        """
-        Hand in many jobs, in as few messages as there can be.
-
-        @param jobs: each a L{JobSpec} or a dictionary of its attributes; what
-            a dictionary does not say is taken from the other arguments.
-        @param timeout: for each message, as in L{submit}.
-        @param retry: for each message, as in L{submit}.
-        @return: for each job, in order, what became of it, or the error why
-            it was not accepted.
-        @raise BrokerLost: if the broker stops answering.  Jobs with ids of
-            your own can be handed in again.
-        """
-        done: Many = []
-        limits = (queue_limit, run_limit, deadline)
-        common = job_spec(service, (), None, target, header, priority, attempts, limits)
-        for batch in self._asking.submit_many(jobs, common, timeout=timeout, retry=retry):
-            some: Many = self._ask(batch) if isinstance(batch, Request) else batch
-            done.extend(some)
-        return done
-
-    def call(
-        self,
-        service: str,
-        *payload: bytes,
-        target: TargetLike = "any",
-        header: Header = None,
-        priority: int = 0,
-        attempts: int = 1,
-        queue_limit: float | None = None,
-        run_limit: float | None = None,
-        deadline: float | None = None,
-        timeout: float | None = None,
-        retry: bool = False,
-        on_progress: Callable[[Progress], object] | None = None,
-        on_partial: Callable[[Partial], object] | None = None,
-        on_part: Callable[[PartOutcome], object] | None = None,
-    ) -> Outcome:
-        """
-        Have a job done and wait for it, with no disk on its way.
-
-        A job that did not succeed is an outcome too; L{Outcome.check} raises
-        if it did not.  When C{timeout} is over, a callback raises, or the
-        program is interrupted, the job is cancelled.
-
-        @param timeout: how many seconds to wait; by default until the job's
-            own deadline.
-        @param retry: while the broker is busy, ask again, with growing
-            pauses, until C{timeout}, C{deadline} or the client's timeout is
-            over.
-        @param on_progress: called with what the agent says of its progress.
-        @param on_partial: called with each partial result, in order.
-        @param on_part: called with each part that is done.
-        @raise WaitTimeout: if C{timeout} is over.
-        @raise UnknownOutcome: if the broker was started anew meanwhile.
-        @raise BrokerLost: if the broker was silent for the client's timeout.
-        """
-        limits = (queue_limit, run_limit, deadline)
-        spec = job_spec(service, payload, None, target, header, priority, attempts, limits)
-        parts = Parts(target, on_part)
-        streams = (on_progress, on_partial, parts.on_part)
-        request = self._asking.call(spec, streams, timeout=timeout, retry=retry)
-        return parts.complete(self._ask(request))
-
-    def wait(
-        self,
-        job: str,
-        *,
-        timeout: float | None = None,
-        on_progress: Callable[[Progress], object] | None = None,
-        on_partial: Callable[[Partial], object] | None = None,
-        on_part: Callable[[PartOutcome], object] | None = None,
-    ) -> Outcome:
-        """
-        Wait until a job is done.  It goes on by itself after a restart of
-        the broker.
-
-        @param timeout: how many seconds to wait; by default until the job's
-            own deadline.
-        @raise NoSuchJob: if no job has that id.
-        @raise WaitTimeout: if C{timeout} is over; the job goes on.
-        @raise BrokerLost: if the broker was silent for the client's timeout;
-            the job goes on when it comes back.
-        """
-        streams = (on_progress, on_partial, on_part)
-        return self._complete(self._asking.wait(job, streams, timeout=timeout))
-
-    def result(self, job: str, index: int = 0) -> PartOutcome:
-        """
-        The result of a part that is done.
-
-        @raise JobNotDone: if it is not.
-        """
-        return self._ask(self._asking.result(job, index))
-
-    def cancel(self, job: str, index: int | None = None) -> int:
-        """
-        Cancel a job, or one part of it.
-
-        @return: how many parts were not done yet.
-        """
-        return self._ask(self._asking.cancel(job, index))
-
-    def input(self, job: str, *payload: bytes, index: int = 0) -> None:
-        """
-        Send an input to a part that an agent works on.
-
-        @raise NotRunning: if no agent does.
-        @raise UnknownOutcome: if the broker was started anew meanwhile.
-        """
-        self._ask(self._asking.input(job, payload, index))
-
-    def map(
-        self,
-        service: str,
-        payloads: Iterable[Payload],
-        *,
-        window: int = 100,
-        ordered: bool = True,
-        progress: Callable[[int, int | None], object] | None = None,
-        durable: bool = False,
-        target: TargetLike = "any",
-        header: Header = None,
-        priority: int = 0,
-        attempts: int = 1,
-        queue_limit: float | None = None,
-        run_limit: float | None = None,
-        deadline: float | None = None,
-        timeout: float | None = None,
-        retry: bool = True,
-    ) -> Iterator[Outcome]:
-        """
-        Have a job done for each of many payloads.
-
-        Never more than C{window} of them are under way or waiting to be
-        taken.  The iterator ends with the first error that is no outcome;
-        then, and when it is closed or forgotten, what is still under way is
-        cancelled.
-
-        @param payloads: each one frame or a sequence of frames.  Read as
-            the work goes on.
-        @param ordered: whether the outcomes come in the order of the
-            payloads, or as they are done; L{Outcome.position} tells which is
-            which.
-        @param progress: called with how many are done, and of how many if
-            C{payloads} has a length.
-        @param durable: submit the jobs and wait for them, rather than call:
-            they survive a restart of the broker.
-        @param timeout: for each job, as in L{call}.
-        @param retry: for each job, as in L{call}.
-        """
-        limits = (queue_limit, run_limit, deadline)
-        common = job_spec(service, (), None, target, header, priority, attempts, limits)
-        mapping = self._asking.map(
-            common, payloads, window, ordered, progress, durable, timeout=timeout, retry=retry
-        )
-        return self._drain(mapping)
-
-    def jobs(
-        self,
-        *,
-        service: str | None = None,
-        client: str | None = None,
-        state: str | None = None,
-        verdict: str | None = None,
-        limit: int = 100,
-        before: Any = None,
-    ) -> Page:
-        """
-        A page of this namespace's jobs, the newest first.
-
-        @param state: C{"open"} or C{"ended"}.
-        @param before: the L{Page.next} of the page before.
-        """
-        return self._ask(self._asking.jobs(service, client, state, verdict, limit, before))
-
-    def job(self, job: str) -> dict[str, Any]:
-        """
-        Everything that is known of a job, with its history.
-        """
-        return self._ask(self._asking.job(job))
-
-    def why(self, job: str) -> list[dict[str, Any]]:
-        """
-        For each part that is not done, what it is waiting for.
-        """
-        return self._ask(self._asking.why(job))
+    ping = _waiting(Methods.ping)
+    agents = _waiting(Methods.agents)
+    stats = _waiting(Methods.stats)
+    submit = _waiting(Methods.submit)
+    submit_many = _waiting(Methods.submit_many)
+    call = _waiting(Methods.call)
+    wait = _waiting(Methods.wait)
+    result = _waiting(Methods.result)
+    cancel = _waiting(Methods.cancel)
+    input = _waiting(Methods.input)
+    jobs = _waiting(Methods.jobs)
+    job = _waiting(Methods.job)
+    why = _waiting(Methods.why)
+    map = _iterating(Methods.map)
 
     def close(self) -> None:
         """
@@ -355,19 +139,6 @@ class Client:
         The C{with} is over.
         """
         self.close()
-
-    def _ask(self, request: Request[T]) -> T:
-        return self._channels.mine().ask(request)
-
-    def _complete(self, request: Request[Outcome]) -> Outcome:
-        """
-        Ask, and fetch the results that were too large for one answer.
-        """
-        outcome = self._ask(request)
-        for part in outcome.parts:
-            if part.omitted:
-                outcome = outcome.with_part(self.result(outcome.job, part.index))
-        return outcome
 
     def _drain(self, mapping: Mapping) -> Iterator[Outcome]:
         channel = self._channels.mine()
