@@ -5,12 +5,38 @@ The real agent in a simulated process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Any
+
 from attrs import define, field
 from twisted.python.failure import Failure
 
 from jobroute.agent import Agent
-from jobroute.testing.errands import SimulatedPool, Worker
+from jobroute.testing.errands import Worker
 from jobroute.testing.processes import Process
+
+
+@define(eq=False)
+class SimulatedPool:
+    """
+    Threads that are calls of the reactor, later.
+    """
+
+    _process: Process
+    _random: Random
+
+    def run(self, work: Callable[[], None]) -> None:
+        """
+        Do it soon.
+        """
+        self._process.reactor.callLater(self._random.uniform(0.0, 0.6), work)
+
+    def stop(self) -> None:
+        """
+        Nothing has to end.
+        """
 
 
 @define(eq=False)
@@ -34,7 +60,7 @@ class SimulatedAgent(Process):
         Live, the first time or again: each time as a new incarnation.
         """
         self.begin()
-        worker = Worker(self, self.who)
+        worker = Worker(self.reactor, self.who, partial(self._noted, self.who))
         agent = self.agent = Agent(
             self.place.url,
             self.reactor,
@@ -65,6 +91,9 @@ class SimulatedAgent(Process):
         self.stopping = True
         self.note("stopping")
         self.agent.stopService()
+
+    def _noted(self, who: str, what: str, **said: Any) -> None:
+        self.place.history.add(who, what, **said)
 
     def _stopped(self, life: int) -> None:
         if self.up and self.life == life:

@@ -10,17 +10,17 @@ take it for another's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from jobroute.agent import Context, Refuse
 from jobroute.errors import Cancelled
 from jobroute.model import Frames
-from jobroute.testing.processes import Process
+from jobroute.testing.history import Note
 
 #: Done in the reactor, with all that may happen there.
 WORK = "work"
@@ -86,10 +86,14 @@ class Worker:
     The functions of one life of an agent.
 
     @ivar who: that life.
+    @ivar note: its history.
+    @ivar sleep: what a thread does while its work lasts.
     """
 
-    _process: Process
+    _reactor: IReactorTime
     who: str
+    note: Note
+    sleep: Callable[[float], object] = field(default=lambda seconds: None)
 
     def functions(self, rare: bool) -> dict[str, Callable[..., Any]]:
         """
@@ -105,7 +109,7 @@ class Worker:
         What the header says, in the reactor.
         """
         errand = Errand(**context.header)
-        reactor = self._process.reactor
+        reactor = self._reactor
         self._began(context)
         pause = errand.lasts / (errand.partials + 1)
         try:
@@ -128,8 +132,10 @@ class Worker:
         """
         What the header says, but in a thread.
         """
+        errand = Errand(**context.header)
         self._began(context)
-        return self._end(Errand(**context.header), context)
+        self.sleep(errand.lasts)
+        return self._end(errand, context)
 
     def _began(self, context: Context) -> None:
         self._note("began", context, service=context.service)
@@ -148,8 +154,7 @@ class Worker:
         return frames
 
     def _note(self, what: str, context: Context, **said: Any) -> None:
-        self._process.place.history.add(
-            self.who,
+        self.note(
             what,
             part=context.part,
             attempt=context.attempt,
@@ -157,24 +162,3 @@ class Worker:
             index=context.index,
             **said,
         )
-
-
-@define(eq=False)
-class SimulatedPool:
-    """
-    Threads that are calls of the reactor, later.
-    """
-
-    _process: Process
-    _random: Random
-
-    def run(self, work: Callable[[], None]) -> None:
-        """
-        Do it soon.
-        """
-        self._process.reactor.callLater(self._random.uniform(0.0, 0.6), work)
-
-    def stop(self) -> None:
-        """
-        Nothing has to end.
-        """

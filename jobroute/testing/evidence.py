@@ -13,9 +13,9 @@ from attrs import define, field, frozen
 
 from jobroute.model import Frames, JobHistory, PartRecord
 from jobroute.testing.brokers import DEADLINE, GRACE, INTERVAL, LEASE
-from jobroute.testing.clients import JobPlan
 from jobroute.testing.clock import WALL
 from jobroute.testing.history import Entry, History
+from jobroute.testing.questions import JobPlan
 
 Key = tuple[int, int]
 

@@ -7,9 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define, field, frozen
+
+
+class Note(Protocol):
+    """
+    Adds to the history of one process.
+    """
+
+    def __call__(self, what: str, **said: Any) -> object:
+        """
+        Note something.
+
+        @param what: one word for it.
+        """
 
 
 @frozen

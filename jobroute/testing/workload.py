@@ -11,8 +11,8 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from jobroute.testing.clients import JobPlan, SimulatedClient
 from jobroute.testing.errands import PLAIN, RARE, WORK, Errand
+from jobroute.testing.questions import Asker, JobPlan
 
 _COMMANDS = {
     "submit": 32,
@@ -34,14 +34,17 @@ class Workload:
     Makes up jobs and questions about them.
 
     @ivar agents: whose names may be in a target.
+    @ivar prefix: what the ids of its jobs begin with.
     @ivar jobs: every job that was handed in under an id, in order.
     """
 
     _random: Random
     agents: Sequence[str]
-    jobs: dict[str, JobPlan] = field(factory=dict, init=False)
+    prefix: str = "j"
+    jobs: dict[str, JobPlan] = field(factory=dict)
+    _made: int = field(default=0, init=False)
 
-    def ask(self, client: SimulatedClient) -> None:
+    def ask(self, client: Asker) -> None:
         """
         Let a client ask for something.
         """
@@ -60,11 +63,12 @@ class Workload:
             self._about(command, client, self._recent())
 
     def _new(self) -> JobPlan:
-        id = f"j{len(self.jobs) + 1}"
+        self._made += 1
+        id = f"{self.prefix}{self._made}"
         plan = self.jobs[id] = self.plan(id)
         return plan
 
-    def _about(self, command: str, client: SimulatedClient, job: str) -> None:
+    def _about(self, command: str, client: Asker, job: str) -> None:
         random = self._random
         match command:
             case "again":

@@ -134,7 +134,9 @@ class World:
             process.reactor.frozen_until = 0.0
             self.raise_process(process)
         for place, job in enumerate(self.workload.jobs):
-            self.clients[place % len(self.clients)].wait(job, None, stream=place % 3 > 0)
+            asker = self.clients[place % len(self.clients)].asker
+            assert asker is not None
+            asker.wait(job, None, stream=place % 3 > 0)
 
     @property
     def quiet(self) -> bool:
@@ -175,8 +177,8 @@ class World:
         def ask() -> None:
             if self.calm:
                 return
-            if client.up:
-                self.workload.ask(client)
+            if client.asker is not None:
+                self.workload.ask(client.asker)
             self._question(client)
 
         self.later(self.random.expovariate(1 / self._asking), ask)

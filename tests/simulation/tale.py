@@ -18,11 +18,11 @@ from jobroute.model import (
     Target,
     Verdict,
 )
-from jobroute.testing.clients import JobPlan
 from jobroute.testing.clock import WALL
 from jobroute.testing.errands import computed, partial_computed
 from jobroute.testing.evidence import Evidence, Stored
 from jobroute.testing.history import Entry, History
+from jobroute.testing.questions import JobPlan
 
 #: The incarnations of the agents C{a1.1} and C{a2.1}.
 FIRST, SECOND = "1" * 32, "2" * 32
