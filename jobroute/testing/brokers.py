@@ -5,10 +5,8 @@ The real broker in a simulated process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from attrs import define, field
 from twisted.python.failure import Failure
 
@@ -16,11 +14,9 @@ from jobroute.config import Settings, load
 from jobroute.lock import DataDirectory
 from jobroute.service import BrokerService
 from jobroute.testing.disk import SimulatedDisk
+from jobroute.testing.overheard import Overheard
 from jobroute.testing.processes import Process
 from jobroute.testing.tap import TappedNetwork
-from jobroute.wire.backend import decode_agent_message, decode_broker_message
-
-_any = msgspec.json.Decoder()
 
 #: Seconds between two beats, and how many make a lease.
 INTERVAL = 0.4
@@ -90,20 +86,17 @@ class SimulatedBroker(Process):
     settings: Settings = field(factory=settings, kw_only=True)
     service: BrokerService | None = field(default=None, init=False)
     serving: bool = field(default=False, init=False)
-    _sockets: dict[str, str] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._sockets = {url: name for name, url in self.settings.endpoints.items()}
 
     def start(self) -> None:
         """
         Live, the first time or again.
         """
         self.begin()
+        overheard = Overheard(self.settings, self.note)
         service = self.service = BrokerService(
             self.settings,
             self.reactor,
-            network=TappedNetwork(self.host, self._tell),
+            network=TappedNetwork(self.host, overheard.tell),
             clock=self.clock,
             storage=self.disk,
             directory=NoDirectory(""),
@@ -161,52 +154,3 @@ class SimulatedBroker(Process):
 
     def _unready(self, failure: Failure) -> None:
         self.note("unready", reason=str(failure.value))
-
-    # -- What is said
-
-    def _tell(self, address: str, received: bool, frames: Sequence[bytes]) -> None:
-        name = self._sockets[address]
-        if name == "backend":
-            if received:
-                self._heard(frames)
-            else:
-                self._said(frames)
-        elif name == "frontend":
-            self._client("request" if received else "answer", frames)
-
-    def _heard(self, frames: Sequence[bytes]) -> None:
-        message = decode_agent_message(list(frames[1:]), self.settings.limits)
-        said: dict[str, Any] = {"agent": frames[0].decode(), "message": message.message}
-        if message.part:
-            said.update(part=message.part, attempt=message.attempt)
-            if message.message == "partial":
-                said["sequence"] = message.sequence
-        elif message.message in ("beat", "pong"):
-            said["held"] = message.held
-        self.note("heard", **said)
-
-    def _said(self, frames: Sequence[bytes]) -> None:
-        message = decode_broker_message(list(frames[1:]))
-        said: dict[str, Any] = {"agent": frames[0].decode(), "message": message.message}
-        match message.message:
-            case "deliver":
-                said.update(part=message.part, attempt=message.attempt, job=message.job)
-                said["volatile"] = message.volatile
-            case "cancel" | "input":
-                said.update(part=message.part, attempt=message.attempt)
-            case "welcome":
-                said.update(number=message.number, epoch=message.epoch, held=message.held)
-            case "refuse":
-                said["code"] = message.code
-        acknowledged = message.attempts or message.ack
-        if acknowledged:
-            said["acknowledged"] = acknowledged
-        self.note("said", **said)
-
-    def _client(self, what: str, frames: Sequence[bytes]) -> None:
-        body = _any.decode(frames[2])
-        said = {"client": frames[0].hex()[:8], "id": body.get("id")}
-        for name in ("command", "job", "code"):
-            if name in body:
-                said[name] = body[name]
-        self.note(what, **said)

@@ -86,12 +86,20 @@ class Work:
 class Times:
     """
     The settings that the promises depend on, in seconds.
+
+    @ivar slack: how late something may be: ticks, timers, messages on their
+        way.
+    @ivar patience: until when everybody has found each other again.
+    @ivar wall: what the wall clock said at the beginning.
     """
 
     interval: float = INTERVAL
     lease: float = LEASE
     grace: float = GRACE
     deadline: float = DEADLINE
+    slack: float = 1.5
+    patience: float = 20.0
+    wall: float = WALL
 
 
 @define(eq=False)
@@ -125,8 +133,13 @@ class Evidence:
     gave: dict[Key, list[Entry]] = field(factory=dict, init=False)
     cancels: dict[tuple[str, int, int], float] = field(factory=dict, init=False)
 
+    _strangers: set[int] = field(factory=set, init=False)
+    _by_id: dict[str, Stored] = field(factory=dict, init=False)
+
     def __attrs_post_init__(self) -> None:
+        self._by_id = {stored.id: stored for stored in self.stored.values()}
         self._read_lives()
+        self._read_strangers()
         self._read_works()
         for entry in self.history.of("incarnation"):
             self.incarnations[entry.said["agent"]] = entry.who
@@ -153,6 +166,15 @@ class Evidence:
         ended = {entry.who: entry.at for entry in self.history.of("died", "left", "gave-up")}
         for entry in self.history.of("born"):
             self.lives[entry.who] = Life(entry.who, entry.at, ended.get(entry.who))
+
+    def _read_strangers(self) -> None:
+        latest: dict[str, Entry] = {}
+        for entry in self.history.of("heard", "said"):
+            before = latest.get(entry.who)
+            # What the broker says to a stranger it says at once.
+            if before is not None and entry.get("message") == "reregister":
+                self._strangers.add(before.number)
+            latest[entry.who] = entry
 
     def _read_works(self) -> None:
         overs: dict[tuple[str, int, int], Entry] = {}
@@ -207,8 +229,7 @@ class Evidence:
         """
         Whether what the broker heard came from an agent that it did not know.
         """
-        following = self.history.entries[heard.number + 1 : heard.number + 2]
-        return any(entry.get("message") == "reregister" for entry in following)
+        return heard.number in self._strangers
 
     # -- Jobs and parts
 
@@ -224,10 +245,7 @@ class Evidence:
         """
         The job of an id.
         """
-        for stored in self.stored.values():
-            if stored.id == id:
-                return stored
-        return None
+        return self._by_id.get(id)
 
     def works_of(self, part: int, attempt: int) -> list[Work]:
         """
@@ -265,21 +283,24 @@ class Evidence:
         was not stepped any more.
         """
         steps: list[float] = [entry.said["seconds"] for entry in self.history.of("step")]
-        return wall - WALL - sum(steps)
+        return wall - self.times.wall - sum(steps)
 
-    def downtime(self) -> float:
+    def downtime(self, since: float, until: float) -> float:
         """
-        For how many seconds no broker served, from the first one on.
+        For how many seconds of a span of time no broker served; before the
+        first one did, nothing is counted.
         """
         down = 0.0
-        since: float | None = None
-        for entry in self.history.of("ready", "died", "left"):
-            if entry.what == "ready":
-                down += 0.0 if since is None else entry.at - since
-                since = None
-            elif entry.who.startswith("broker.") and since is None:
-                since = entry.at
-        return down
+        ended: float | None = None
+        for entry in self.history.of("ready", "stopping", "died", "left"):
+            if not entry.who.startswith("broker."):
+                continue
+            if entry.what != "ready":
+                ended = entry.at if ended is None else ended
+            elif ended is not None:
+                down += max(0.0, min(entry.at, until) - max(ended, since))
+                ended = None
+        return down if ended is None else down + max(0.0, until - max(ended, since))
 
     def stepped(self) -> float:
         """

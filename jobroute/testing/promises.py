@@ -15,12 +15,6 @@ from jobroute.model import PartState, Verdict
 from jobroute.testing.errands import partial_computed
 from jobroute.testing.evidence import Evidence, Stored, Work
 
-#: Seconds that something may be late: ticks, timers, messages on their way.
-SLACK = 1.5
-
-#: Seconds until everybody has found each other again.
-PATIENCE = 20.0
-
 
 @frozen
 class Broken:
@@ -124,11 +118,17 @@ def verdict_by_the_deadline(evidence: Evidence) -> Iterator[Broken]:
     A verdict is reached by the deadline, if there is a broker then and its
     disk works.
     """
-    allowed = SLACK + evidence.stepped() + evidence.stalled() + evidence.downtime()
-    allowed += evidence.frozen("broker", 0.0, evidence.end)
+    always = evidence.times.slack + evidence.stepped() + evidence.stalled()
     for stored, part, _ in evidence.parts():
-        late = 0.0 if part.ended is None else part.ended - stored.history.job.deadline
-        if late > allowed:
+        deadline = stored.history.job.deadline
+        late = 0.0 if part.ended is None else part.ended - deadline
+        if late <= always:
+            continue
+        # What a step of the clock makes of these moments is allowed for.
+        since = evidence.virtual(deadline) - evidence.stepped()
+        until = since + late + 2 * evidence.stepped()
+        away = evidence.downtime(since, until) + evidence.frozen("broker", since, until)
+        if late > always + away:
             yield _of(stored, f"Part {part.index} of job {stored.id} is {late:.2f} seconds late.")
 
 
@@ -313,7 +313,7 @@ def partials_complete(evidence: Evidence) -> Iterator[Broken]:
         if evidence.ready_since is None or evidence.ready_since > asked.at:
             continue
         for part in stored.history.parts:
-            if part.ended is None or evidence.virtual(part.ended) < asked.at + SLACK:
+            if part.ended is None or evidence.virtual(part.ended) < asked.at + evidence.times.slack:
                 continue
             given = len(evidence.gave.get((part.number, part.attempt), ()))
             came = seen.get((asked.who, asked.said["ask"], part.index, part.attempt), 0)
@@ -333,7 +333,7 @@ def kept_until_told(evidence: Evidence) -> Iterator[Broken]:
             continue
         for work in evidence.works_of(part.number, part.attempt):
             life = evidence.lives[work.who]
-            patience = max(work.until, calm) + PATIENCE
+            patience = max(work.until, calm) + evidence.times.patience
             if (
                 work.over is not None
                 and work.over.said["kind"] != "cancelled"

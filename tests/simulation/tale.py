@@ -134,11 +134,11 @@ class Tale:
         """
         self.tell(at, "c1.1", "refused", ask=ask, command=command, code=code, text="No.")
 
-    def hears(self, at: float, agent: str, message: str, **said: Any) -> None:
+    def hears(self, at: float, agent: str, message: str, **said: Any) -> Entry:
         """
         The broker hears an agent.
         """
-        self.tell(at, "broker.1", "heard", agent=agent, message=message, **said)
+        return self.tell(at, "broker.1", "heard", agent=agent, message=message, **said)
 
     def says(self, at: float, agent: str, message: str, who: str = "broker.1", **said: Any) -> None:
         """

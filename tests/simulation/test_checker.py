@@ -124,6 +124,20 @@ class CheckerTests(SynchronousTestCase):
         self.tale.parts = [evolve(self.tale.parts[0], ended=WALL + 45)]
         self.breaks(promises.verdict_by_the_deadline)
 
+    def test_late_in_spite_of_broker(self) -> None:
+        """
+        A verdict may be late for as long as no broker served after the
+        deadline.
+        """
+        self.tale.work()
+        self.tale.parts = [evolve(self.tale.parts[0], ended=WALL + 50)]
+        self.tale.tell(41.0, "broker.1", "died")
+        self.tale.tell(49.0, "broker.2", "ready", epoch=2)
+        self.breaks(promises.verdict_by_the_deadline)
+        self.assertEqual(self.tale.told().downtime(40.0, 50.0), 8.0)
+        self.tale.parts = [evolve(self.tale.parts[0], ended=WALL + 49.4)]
+        self.breaks()
+
     def test_late_without_broker(self) -> None:
         """
         A verdict may be late if there was no broker.
@@ -472,6 +486,17 @@ class CheckerTests(SynchronousTestCase):
         self.tale.hears(8.4, SECOND, "beat", held=[])
         self.tale.says(8.4, SECOND, "reregister")
         self.breaks()
+
+    def test_stranger_among_others(self) -> None:
+        """
+        What others say meanwhile does not make an agent known.
+        """
+        self.tale.work()
+        beat = self.tale.hears(3.2, FIRST, "beat", held=[])
+        self.tale.tell(3.2, "a2.1", "progress")
+        self.tale.says(3.2, FIRST, "reregister")
+        self.assertTrue(self.tale.told().stranger(beat))
+        self.breaks(sureties.known_while_heard)
 
     def test_delivered_after_cancel(self) -> None:
         """
