@@ -675,6 +675,16 @@ class IStorage(Interface):
             page before.
         """
 
+    def quarantined(
+        namespace: str | None, service: str | None, before: int | None, limit: int
+    ) -> Deferred[list[model.Quarantined]]:
+        """
+        A page of the parts in quarantine, the newest first; L{None} is any
+        namespace or service.
+
+        @param before: only parts with a smaller number.
+        """
+
     def history(job: int) -> Deferred[model.JobHistory]:
         """
         Everything about a job.

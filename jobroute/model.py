@@ -113,6 +113,88 @@ class Limits:
 
 
 @frozen
+class Retry:
+    """
+    Which outcomes of an attempt are worth another one, and when.
+
+    @ivar on: the verdicts that the part would have had.
+    @ivar delay: seconds before the second attempt; a part whose attempt was
+        lost is given to another agent at once.
+    @ivar factor: by how much each further delay is longer.
+    @ivar max_delay: the longest of them.
+    @ivar jitter: by which share of it at most a delay is made shorter.
+    """
+
+    on: tuple[Verdict, ...] = (Verdict.LOST,)
+    delay: float = 1.0
+    factor: float = 2.0
+    max_delay: float = 60.0
+    jitter: float = 0.5
+
+
+@frozen
+class Advice:
+    """
+    What an agent that failed or refused says of another attempt.
+
+    @ivar retry: whether it would be worth it.
+    @ivar after: in how many seconds at the earliest.
+    """
+
+    retry: bool = True
+    after: float | None = None
+
+
+@frozen
+class Loss:
+    """
+    An agent that was lost while it worked on a part.
+
+    @ivar job: the number of the job of which it was a part then.
+    @ivar reason: how it was lost.
+    @ivar output: the last that it said of the part, cut short.
+    """
+
+    agent: str
+    at: float
+    job: int
+    attempt: int
+    reason: str
+    output: str | None = None
+
+
+@frozen
+class Past:
+    """
+    What earlier attempts at a part left behind.
+
+    @ivar losses: how many agents it cost their lives, those of the jobs
+        counted from which its job was made.
+    @ivar evidence: the latest of these losses, the oldest first.
+    @ivar refused: the agents that refused it.
+    """
+
+    losses: int = 0
+    evidence: tuple[Loss, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@frozen
+class Origin:
+    """
+    The ended job from which another is made.
+
+    @ivar job: its number.
+    @ivar pasts: what each part of the new job inherits.
+    @ivar released: the numbers of the parts that leave the quarantine thereby.
+    """
+
+    job: int
+    pasts: tuple[Past | None, ...]
+    released: tuple[int, ...] = ()
+
+
+@frozen
 class JobRequest:
     """
     A job as a client hands it in.
@@ -122,6 +204,11 @@ class JobRequest:
     @ivar client: who asks, for fairness between clients.
     @ivar header: JSON for the agent, carried as it came.
     @ivar attempts: how often at most the job is given to an agent.
+    @ivar retry: which outcomes are worth another attempt; L{None} is as
+        L{Retry} says by itself.
+    @ivar max_lost: how many agents a part may cost their lives; L{None} is
+        the broker's setting.
+    @ivar origin: the job that it is made from.
     """
 
     service: str
@@ -134,6 +221,9 @@ class JobRequest:
     priority: int = 0
     attempts: int = 1
     limits: Limits = Limits()
+    retry: Retry | None = None
+    max_lost: int | None = None
+    origin: Origin | None = None
 
 
 @frozen
@@ -144,6 +234,7 @@ class JobRecord:
     @ivar number: never used again, in any epoch.
     @ivar digest: of everything that makes it this job; the same id with
         another digest is another job, and refused.
+    @ivar origin: the number of the job that it was made from.
     """
 
     number: int
@@ -160,6 +251,9 @@ class JobRecord:
     run_limit: float | None
     deadline: float
     submitted: float
+    retry: Retry | None = None
+    max_lost: int | None = None
+    origin: int | None = None
 
 
 @frozen
@@ -177,6 +271,10 @@ class PartRecord:
     @ivar frames: how many frames its result has.
     @ivar partials: the number of the latest partial result of the latest
         attempt, 0 before the first.
+    @ivar due: when it may be given to an agent again, if it is queued.
+    @ivar past: L{None} while there is nothing to say.
+    @ivar released: whether it was quarantined, and is not any more: it was
+        submitted again or dropped.
     """
 
     number: int
@@ -193,6 +291,9 @@ class PartRecord:
     ended: float | None = None
     frames: int = 0
     partials: int = 0
+    due: float | None = None
+    past: Past | None = None
+    released: bool = False
 
 
 @frozen
@@ -275,10 +376,15 @@ class AttemptMade:
 @frozen
 class PartQueued:
     """
-    A part went back to the queue, its attempt lost.
+    A part went back to the queue, its attempt over.
+
+    @ivar due: when it may be given to an agent again; L{None} is at once.
+    @ivar past: L{None} if there is nothing new in it.
     """
 
     part: int
+    due: float | None = None
+    past: Past | None = None
 
 
 @frozen
@@ -306,6 +412,8 @@ class PartialStored:
 class PartEnded:
     """
     A part reached its verdict; C{frames} is its result.
+
+    @ivar past: L{None} if there is nothing new in it.
     """
 
     part: int
@@ -314,6 +422,16 @@ class PartEnded:
     agent: str | None
     at: float
     frames: Frames
+    past: Past | None = None
+
+
+@frozen
+class PartReleased:
+    """
+    A quarantined part is in quarantine no more.
+    """
+
+    part: int
 
 
 @frozen
@@ -398,6 +516,7 @@ Change = (
     | CancelRequested
     | PartialStored
     | PartEnded
+    | PartReleased
     | JobEnded
     | AgentKnown
     | AgentLeft
@@ -462,6 +581,18 @@ class JobSummary:
     parts: int
     verdicts: dict[Verdict, int]
     ended: float | None
+
+
+@frozen
+class Quarantined:
+    """
+    A part in quarantine.
+
+    @ivar job: its job, with an empty header.
+    """
+
+    job: JobRecord
+    part: PartRecord
 
 
 @frozen

@@ -34,6 +34,7 @@ from jobroute.storage.rows import (
     free_text,
     job_row,
     pack_frames,
+    pack_past,
     part_row,
 )
 
@@ -159,6 +160,7 @@ class Batch:
     _parts_changed: dict[int, dict[str, Any]] = field(factory=dict)
     _results: list[Sequence[Any]] = field(factory=list)
     _partials: list[Sequence[Any]] = field(factory=list)
+    _released: list[int] = field(factory=list)
     _jobs_ended: list[tuple[int, float]] = field(factory=list)
     _ended_at_once: int = 0
     _agents_left: list[str] = field(factory=list)
@@ -191,6 +193,8 @@ class Batch:
             changed.setdefault(tuple(values), []).append((number, *values.values()))
         for columns, rows in changed.items():
             _update_all(connection, "part", columns, rows)
+        for number in self._released:
+            connection.execute("UPDATE part SET released = 1 WHERE number = ?", (number,))
         _insert_all(connection, "result", RESULT, self._results)
         _insert_all(connection, "partial", PARTIAL, self._partials)
         ended = _update_all(connection, "job", ("ended",), self._jobs_ended)
@@ -243,7 +247,10 @@ class Batch:
         )
 
     def _part_queued(self, change: model.PartQueued) -> None:
-        self._change_part(change.part, {"state": "queued"})
+        values: dict[str, Any] = {"state": "queued", "due": change.due}
+        if change.past is not None:
+            values["past"] = pack_past(change.past)
+        self._change_part(change.part, values)
 
     def _cancel_requested(self, change: model.CancelRequested) -> None:
         self._change_part(change.part, {"cancelling": 1})
@@ -253,19 +260,22 @@ class Batch:
         self._partials.append((change.part, change.attempt, change.sequence, frames))
 
     def _part_ended(self, change: model.PartEnded) -> None:
-        self._change_part(
-            change.part,
-            {
-                "state": "done",
-                "agent": change.agent,
-                "verdict": change.verdict.value,
-                "reason": free_text(change.reason),
-                "ended": change.at,
-                "frames": len(change.frames),
-            },
-        )
+        values: dict[str, Any] = {
+            "state": "done",
+            "agent": change.agent,
+            "verdict": change.verdict.value,
+            "reason": free_text(change.reason),
+            "ended": change.at,
+            "frames": len(change.frames),
+        }
+        if change.past is not None:
+            values["past"] = pack_past(change.past)
+        self._change_part(change.part, values)
         if change.frames:
             self._results.append((change.part, pack_frames(change.frames)))
+
+    def _part_released(self, change: model.PartReleased) -> None:
+        self._released.append(change.part)
 
     def _job_ended(self, change: model.JobEnded) -> None:
         row = self._jobs.get(change.job)
@@ -304,6 +314,7 @@ _ADD: dict[type, Callable[[Batch, Any], None]] = {
     model.CancelRequested: Batch._cancel_requested,
     model.PartialStored: Batch._partial_stored,
     model.PartEnded: Batch._part_ended,
+    model.PartReleased: Batch._part_released,
     model.JobEnded: Batch._job_ended,
     model.AgentKnown: Batch._agent_known,
     model.AgentLeft: Batch._agent_left,

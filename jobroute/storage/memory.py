@@ -190,6 +190,14 @@ class MemoryStorage:
         """
         return self._read(self._tables.jobs, which, before, limit)
 
+    def quarantined(
+        self, namespace: str | None, service: str | None, before: int | None, limit: int
+    ) -> Deferred[list[model.Quarantined]]:
+        """
+        See L{IStorage}.
+        """
+        return self._read(self._tables.quarantined, namespace, service, before, limit)
+
     def history(self, job: int) -> Deferred[model.JobHistory]:
         """
         See L{IStorage}.

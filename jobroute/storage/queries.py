@@ -22,6 +22,7 @@ from jobroute.model import (
     JobRecord,
     JobSummary,
     PartRecord,
+    Quarantined,
     Restored,
     Verdict,
 )
@@ -197,6 +198,43 @@ def jobs(
                 verdicts = {**verdicts, Verdict(verdict): count}
             found[job] = evolve(summary, parts=summary.parts + count, verdicts=verdicts)
     return list(found.values())
+
+
+def quarantined(
+    connection: Connection,
+    namespace: str | None,
+    service: str | None,
+    before: int | None,
+    limit: int,
+) -> list[Quarantined]:
+    """
+    A page of the parts in quarantine, the newest first.
+    """
+    # The same words as in the index on them.
+    where = ["part.verdict = 'quarantined'", "part.released IS NULL"]
+    values: list[Any] = []
+    for condition, value in (
+        ("job.namespace = ?", namespace),
+        ("job.service = ?", service),
+        ("part.number < ?", before),
+    ):
+        if value is not None:
+            where.append(condition)
+            values.append(value)
+    found = connection.execute(
+        f"{SELECT_PART} CROSS JOIN job ON job.number = part.job WHERE {' AND '.join(where)} "
+        "ORDER BY part.number DESC LIMIT ?",
+        (*values, limit),
+    )
+    page = [part_record(row) for row in found]
+    jobs: dict[int, JobRecord] = {}
+    for part in page:
+        if part.job not in jobs:
+            (row,) = connection.execute(
+                f"SELECT {_JOB_SUMMARY} FROM job WHERE number = ?", (part.job,)
+            )
+            jobs[part.job] = job_record(row)
+    return [Quarantined(jobs[part.job], part) for part in page]
 
 
 def history(connection: Connection, job: int) -> JobHistory:

@@ -21,6 +21,8 @@ from jobroute.model import (
     JobRecord,
     PartRecord,
     PartState,
+    Past,
+    Retry,
     Target,
     Verdict,
 )
@@ -42,6 +44,9 @@ JOB = (
     "digest",
     "count",
     "names",
+    "retry",
+    "max_lost",
+    "origin",
     "header",
 )
 PART = (
@@ -58,6 +63,8 @@ PART = (
     "reason",
     "ended",
     "frames",
+    "due",
+    "past",
 )
 EVENT = ("number", "at", "kind", "job", "part", "attempt", "agent", "data")
 PAYLOAD = ("job", "frames")
@@ -68,17 +75,20 @@ AGENT = ("name", "number", "incarnation", "description", "living")
 #: Where a job's row has the time of its end.
 JOB_ENDED = JOB.index("ended")
 
-#: Reads a part; the latest partial result of its latest attempt stands last.
+#: Reads a part; behind its row stand the latest partial result of its latest
+#: attempt, and whether it was released.
 SELECT_PART = (
     f"SELECT {', '.join('part.' + column for column in PART)}, coalesce((SELECT max(sequence) "
-    "FROM partial WHERE partial.part = part.number AND partial.attempt = part.attempt), 0) "
-    "FROM part "
+    "FROM partial WHERE partial.part = part.number AND partial.attempt = part.attempt), 0), "
+    "part.released FROM part "
 )
 
 _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder(tuple[bytes, ...])
 _json = msgspec.json.Encoder()
 _names = msgspec.json.Decoder(tuple[str, ...])
+_retry = msgspec.json.Decoder(Retry)
+_past = msgspec.json.Decoder(Past)
 _data = msgspec.json.Decoder(dict[str, Any])
 
 _ANY = Target()
@@ -119,6 +129,13 @@ def _unpack_names(packed: bytes | None) -> tuple[str, ...] | None:
     return None if packed is None else _names.decode(packed)
 
 
+def pack_past(past: Past | None) -> bytes | None:
+    """
+    What earlier attempts left, as JSON.
+    """
+    return None if past is None else _json.encode(past)
+
+
 def free_text(text: str | None) -> str | None:
     """
     A text that anybody may have written, as one that can be stored.
@@ -148,6 +165,9 @@ def job_row(job: JobRecord) -> list[Any]:
         job.digest,
         job.target.count,
         _pack_names(job.target.names),
+        None if job.retry is None else _json.encode(job.retry),
+        job.max_lost,
+        job.origin,
         job.header,
     ]
 
@@ -169,7 +189,7 @@ def job_record(row: Sequence[Any]) -> JobRecord:
         client=intern(row[3]),
         service=intern(row[4]),
         target=target,
-        header=row[15],
+        header=row[18],
         digest=row[12],
         priority=row[5],
         attempts=row[6],
@@ -177,6 +197,9 @@ def job_record(row: Sequence[Any]) -> JobRecord:
         run_limit=row[8],
         deadline=row[9],
         submitted=row[10],
+        retry=None if row[15] is None else _retry.decode(row[15]),
+        max_lost=row[16],
+        origin=row[17],
     )
 
 
@@ -198,6 +221,8 @@ def part_row(part: PartRecord) -> list[Any]:
         free_text(part.reason),
         part.ended,
         part.frames,
+        part.due,
+        pack_past(part.past),
     ]
 
 
@@ -220,7 +245,10 @@ def part_record(row: Sequence[Any]) -> PartRecord:
         reason=row[10],
         ended=row[11],
         frames=row[12],
-        partials=row[13],
+        due=row[13],
+        past=None if row[14] is None else _past.decode(row[14]),
+        partials=row[15],
+        released=row[16] is not None,
     )
 
 

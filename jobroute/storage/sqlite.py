@@ -254,6 +254,14 @@ class SQLiteStorage:
         """
         return self._read(self._slow, queries.jobs, which, before, limit)
 
+    def quarantined(
+        self, namespace: str | None, service: str | None, before: int | None, limit: int
+    ) -> Deferred[list[model.Quarantined]]:
+        """
+        See L{IStorage}.
+        """
+        return self._read(self._slow, queries.quarantined, namespace, service, before, limit)
+
     def history(self, job: int) -> Deferred[model.JobHistory]:
         """
         See L{IStorage}.

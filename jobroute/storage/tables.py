@@ -48,6 +48,9 @@ class _Part:
     ended: float | None
     result: model.Frames = ()
     partials: dict[int, dict[int, model.Frames]] = field(factory=dict)
+    due: float | None = None
+    past: model.Past | None = None
+    released: bool = False
 
     def now(self) -> model.PartRecord:
         """
@@ -65,6 +68,9 @@ class _Part:
             ended=self.ended,
             frames=len(self.result),
             partials=max(self.partials.get(self.attempt, ()), default=0),
+            due=self.due,
+            past=self.past,
+            released=self.released,
         )
 
 
@@ -124,6 +130,8 @@ class Tables:
                 new.verdict,
                 new.reason,
                 new.ended,
+                due=new.due,
+                past=new.past,
             )
             _insert(self._parts, new.number, part, "part")
             job.parts.append(part)
@@ -141,6 +149,8 @@ class Tables:
         part = self._parts.get(change.part)
         if part is not None:
             part.state = PartState.QUEUED
+            part.due = change.due
+            part.past = change.past or part.past
 
     def _cancel_requested(self, change: model.CancelRequested) -> None:
         part = self._parts.get(change.part)
@@ -168,6 +178,12 @@ class Tables:
         part.reason = change.reason
         part.ended = change.at
         part.result = change.frames
+        part.past = change.past or part.past
+
+    def _part_released(self, change: model.PartReleased) -> None:
+        part = self._parts.get(change.part)
+        if part is not None:
+            part.released = True
 
     def _job_ended(self, change: model.JobEnded) -> None:
         job = self._open.pop(change.job, None)
@@ -294,6 +310,23 @@ class Tables:
                 page.append(_summary(job))
         return page
 
+    def quarantined(
+        self, namespace: str | None, service: str | None, before: int | None, limit: int
+    ) -> list[model.Quarantined]:
+        """
+        A page of the parts in quarantine, the newest first.
+        """
+        page: list[model.Quarantined] = []
+        for number in sorted(self._parts, reverse=True):
+            part = self._parts[number]
+            if part.verdict is not Verdict.QUARANTINED or part.released:
+                continue
+            job = self._jobs[part.record.job].record
+            if namespace in (None, job.namespace) and service in (None, job.service):
+                if before is None or number < before:
+                    page.append(model.Quarantined(evolve(job, header=b""), part.now()))
+        return page[:limit]
+
     def history(self, job: int) -> model.JobHistory:
         """
         Everything about a job.
@@ -344,6 +377,7 @@ _APPLY: dict[type, Callable[[Tables, Any], None]] = {
     model.CancelRequested: Tables._cancel_requested,
     model.PartialStored: Tables._partial_stored,
     model.PartEnded: Tables._part_ended,
+    model.PartReleased: Tables._part_released,
     model.JobEnded: Tables._job_ended,
     model.AgentKnown: Tables._agent_known,
     model.AgentLeft: Tables._agent_left,

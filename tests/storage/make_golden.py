@@ -9,6 +9,8 @@ import os
 import sqlite3
 from tempfile import TemporaryDirectory
 
+from attrs import evolve
+
 from jobroute.clock import SystemClock
 from jobroute.model import (
     AgentKnown,
@@ -16,14 +18,26 @@ from jobroute.model import (
     AgentRecord,
     JobAccepted,
     PartialStored,
+    PartQueued,
     PartRecord,
+    PartReleased,
     Target,
     Verdict,
 )
 from jobroute.storage.schema import APPLICATION, migrations
 from jobroute.storage.sqlite import SQLiteStorage
 from tests.storage.pump import Pump
-from tests.storage.samples import Broker, accepted, attempt, ended, event, job_record, life
+from tests.storage.samples import (
+    PAST,
+    RETRY,
+    Broker,
+    accepted,
+    attempt,
+    ended,
+    event,
+    job_record,
+    life,
+)
 from tests.storage.test_schema import GOLDEN
 
 
@@ -37,6 +51,7 @@ def main() -> None:
         broker = Broker(SQLiteStorage(path, pump, SystemClock()), pump)
         broker.open()
         parts = (PartRecord(10, 9, 0, ("a1",)), PartRecord(11, 9, 1, ("a2",)))
+        both = job_record(9, target=Target(("a1", "a2"), None))
         broker.store(
             AgentKnown(AgentRecord("a1", 100, "ab" * 16, b"{}"), 1.0),
             AgentKnown(AgentRecord("a2", 101, "cd" * 16, b"{}"), 1.0),
@@ -46,8 +61,12 @@ def main() -> None:
             attempt(6),
             PartialStored(6, 1, 1, (b"one",)),
             PartialStored(6, 1, 2, (b"two",)),
-            JobAccepted(job_record(9, target=Target(("a1", "a2"), None)), parts, ()),
+            JobAccepted(evolve(both, retry=RETRY, max_lost=7, origin=5), parts, ()),
+            PartQueued(10, 1005.5, PAST),
             ended(11, Verdict.FAILED, frames=()),
+            *life(21, Verdict.QUARANTINED),
+            *life(23, Verdict.QUARANTINED),
+            PartReleased(24),
             *(event(n, 1 if n < 3 else 5) for n in range(1, 5)),
         )
         broker.close()

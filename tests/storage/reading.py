@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
+
 from jobroute.errors import NoSuchJob
 from jobroute.model import (
     CancelRequested,
     Frames,
+    JobAccepted,
     JobEnded,
     JobFilter,
     JobHistory,
@@ -17,11 +20,13 @@ from jobroute.model import (
     PartialStored,
     PartQueued,
     PartRecord,
+    PartReleased,
     PartState,
+    Quarantined,
     Verdict,
 )
 from tests.storage.case import StorageCase
-from tests.storage.samples import accepted, attempt, ended, event, job_record, life
+from tests.storage.samples import PAST, RETRY, accepted, attempt, ended, event, job_record, life
 
 
 class ReadingTests(StorageCase):
@@ -116,6 +121,52 @@ class ReadingTests(StorageCase):
         self.broker.store(attempt(2, 2))
         (part,) = self.pump.wait(self.storage.parts(1))
         self.assertEqual((part.state, part.attempt, part.partials), ("running", 2, 0))
+
+    def test_retried(self) -> None:
+        """
+        What an attempt left behind, and when the next one may be, is kept
+        until the end; what is new of it replaces what was.
+        """
+        job = evolve(job_record(1), retry=RETRY, max_lost=7, origin=5)
+        part = PartRecord(2, 1, 0, None, past=evolve(PAST, losses=1))
+        self.broker.store(JobAccepted(job, (part,), ()), attempt(2))
+        self.broker.store(PartQueued(2, 1005.5))
+        queued = evolve(part, attempt=1, agent="a1", incarnation="ab" * 16, due=1005.5)
+        restored = self.reopened()
+        self.assertEqual((restored.jobs, restored.parts), ((job,), (queued,)))
+        self.broker.store(attempt(2, 2), PartQueued(2, None, PAST))
+        (found,) = self.reopened().parts
+        self.assertEqual((found.past, found.due), (PAST, None))
+        last = evolve(PAST, losses=9)
+        self.broker.store(evolve(ended(2, frames=()), past=last), JobEnded(1, 1003.0))
+        self.assertEqual(self.pump.wait(self.storage.parts(1))[0].past, last)
+        self.assertEqual(self.pump.wait(self.storage.history(1)).job, job)
+
+    def test_quarantined(self) -> None:
+        """
+        Parts in quarantine are listed, the newest first, in pages, filtered;
+        those that were released are not.
+        """
+        poison = Verdict.QUARANTINED
+        self.broker.store(*life(1, poison), accepted(3, parts=2), ended(4, poison, frames=()))
+        self.broker.store(*life(7, poison, namespace="other"), *life(9, poison, service="t"))
+        self.broker.store(*life(11, poison), *life(13, Verdict.LOST), PartReleased(12))
+
+        def page(*which: str | None, before: int | None = None, limit: int = 10) -> list[int]:
+            found = self.storage.quarantined(*(which or (None, None)), before, limit)
+            return [entry.part.number for entry in self.pump.wait(found)]
+
+        self.assertEqual(page(), [10, 8, 4, 2])
+        self.assertEqual(page(limit=1), [10])
+        self.assertEqual(page(before=8), [4, 2])
+        self.assertEqual(page("other", None), [8])
+        self.assertEqual(page("default", "t"), [10])
+        (entry,) = self.pump.wait(self.storage.quarantined("other", None, None, 9))
+        (part,) = self.pump.wait(self.storage.parts(7))
+        job = evolve(job_record(7, namespace="other"), header=b"")
+        self.assertEqual(entry, Quarantined(job, part))
+        self.assertTrue(self.pump.wait(self.storage.parts(11))[0].released)
+        self.assertFalse(part.released)
 
     def test_partials(self) -> None:
         """

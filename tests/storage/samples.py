@@ -18,13 +18,26 @@ from jobroute.model import (
     JobAccepted,
     JobEnded,
     JobRecord,
+    Loss,
     PartEnded,
     PartRecord,
+    Past,
     Restored,
+    Retry,
     Target,
     Verdict,
 )
 from tests.storage.pump import Pump
+
+#: Another way to retry than by default.
+RETRY = Retry((Verdict.FAILED, Verdict.LOST), 0.5, 3.0, 9.5, 0.25)
+
+#: A part that cost two agents their lives, and was refused by one.
+PAST = Past(
+    2,
+    (Loss("a1", 1001.5, 1, 1, "It was silent.", "é"), Loss("a2", 1002.5, 3, 1, "Gone.")),
+    ("a3",),
+)
 
 
 def job_record(

@@ -28,11 +28,15 @@ from jobroute.model import (
     JobEnded,
     JobFilter,
     JobRecord,
+    Loss,
     NumbersTaken,
     PartEnded,
     PartialStored,
     PartQueued,
     PartRecord,
+    PartReleased,
+    Past,
+    Retry,
     Target,
     Verdict,
 )
@@ -56,6 +60,18 @@ JSON = st.recursive(
 )
 TARGETS = st.builds(
     Target, st.none() | st.lists(NAMES, min_size=1).map(tuple), st.none() | st.integers(1, 9)
+)
+RETRIES = st.builds(
+    Retry, st.lists(st.sampled_from(Verdict), max_size=3).map(tuple), NUMBERS, NUMBERS
+)
+LOSSES = st.builds(
+    Loss, NAMES, NUMBERS, st.integers(1, 99), st.integers(1, 9), TEXTS, st.none() | TEXTS
+)
+PASTS = st.builds(
+    Past,
+    st.integers(0, 9),
+    st.lists(LOSSES, max_size=2).map(tuple),
+    st.lists(NAMES, max_size=2).map(tuple),
 )
 
 
@@ -88,12 +104,16 @@ def histories(draw: st.DrawFn) -> list[list[Change]]:
             draw(st.none() | NUMBERS),
             draw(NUMBERS),
             draw(NUMBERS),
+            draw(st.none() | RETRIES),
+            draw(st.none() | st.integers(1, 9)),
+            draw(st.none() | st.integers(1, 9)),
         )
         parts = []
         for index in range(draw(st.integers(1, 3))):
             number += 1
             names = draw(st.none() | st.lists(NAMES, max_size=2).map(tuple))
-            parts.append(PartRecord(number, job.number, index, names))
+            past = draw(st.none() | PASTS)
+            parts.append(PartRecord(number, job.number, index, names, past=past))
             attempts[number] = sequences[number] = 0
         open_jobs[job.number] = {part.number for part in parts}
         changes.append(JobAccepted(job, tuple(parts), draw(FRAMES)))
@@ -107,7 +127,7 @@ def histories(draw: st.DrawFn) -> list[list[Change]]:
                 AttemptMade(part, attempts[part], draw(NAMES), draw(TEXTS), draw(NUMBERS))
             )
         elif what == "queued":
-            changes.append(PartQueued(part))
+            changes.append(PartQueued(part, draw(st.none() | NUMBERS), draw(st.none() | PASTS)))
         elif what == "cancel":
             changes.append(CancelRequested(part))
         elif what == "partial":
@@ -117,13 +137,16 @@ def histories(draw: st.DrawFn) -> list[list[Change]]:
             changes.append(
                 PartEnded(
                     part,
-                    draw(st.sampled_from(Verdict)),
+                    draw(st.sampled_from([*Verdict, Verdict.QUARANTINED])),
                     draw(st.none() | TEXTS),
                     draw(st.none() | NAMES),
                     draw(NUMBERS),
                     draw(FRAMES),
+                    draw(st.none() | PASTS),
                 )
             )
+            if draw(st.booleans()):
+                changes.append(PartReleased(part))
             open_jobs[job].discard(part)
             if not open_jobs[job]:
                 del open_jobs[job]
@@ -193,8 +216,9 @@ class SameAnswersTests(SynchronousTestCase):
             broker.store(*changes)
         broker.close()
         said.append(broker.open())
-        for page in pages:
-            ask("jobs", *page)
+        for which, before, limit in pages:
+            ask("jobs", which, before, limit)
+            ask("quarantined", which.namespace, which.service, before, limit)
         for number in range(60):
             ask("history", number)
             ask("payload", number)

@@ -12,11 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.clock import SystemClock
 from jobroute.errors import StorageDamaged, StorageError
-from jobroute.model import JobFilter, Verdict
+from jobroute.model import JobFilter, Restored, Verdict
 from jobroute.storage.schema import connect_writer, migrations
 from jobroute.storage.sqlite import SQLiteStorage
 from tests.storage.pump import Pump
-from tests.storage.samples import Broker
+from tests.storage.samples import PAST, RETRY, Broker
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden")
 
@@ -129,9 +129,9 @@ class SchemaTests(SynchronousTestCase):
             with open(os.path.join(GOLDEN, name), encoding="utf-8") as file:
                 golden.executescript(file.read())
             golden.close()
-            self.check_golden(path)
+            self.check_golden(path, int(name[:4]))
 
-    def check_golden(self, path: str) -> None:
+    def check_golden(self, path: str, schema: int) -> None:
         """
         All that is in a golden store is found.
         """
@@ -161,3 +161,17 @@ class SchemaTests(SynchronousTestCase):
         self.assertEqual(pump.wait(storage.partials(6, 1, 1, 9)), [(2, (b"two",))])
         failed = pump.wait(storage.jobs(JobFilter(verdict=Verdict.FAILED), None, 9))
         self.assertEqual([summary.job.number for summary in failed], [9])
+        self.check_retries(storage, pump, restored, schema)
+
+    def check_retries(
+        self, storage: SQLiteStorage, pump: Pump, restored: Restored, schema: int
+    ) -> None:
+        """
+        Retries came with schema 2.
+        """
+        job, (part,) = restored.jobs[1], [p for p in restored.parts if p.number == 10]
+        found = (job.retry, job.max_lost, job.origin, part.due, part.past)
+        there = (RETRY, 7, 5, 1005.5, PAST)
+        self.assertEqual(found, there if schema >= 2 else (None,) * 5)
+        page = pump.wait(storage.quarantined(None, None, None, 9))
+        self.assertEqual([entry.part.number for entry in page], [22] if schema >= 2 else [])
