@@ -1,8 +1,9 @@
 """
 Clients of the broker: L{Client} for scripts, L{TwistedClient} for programs in
-a reactor.  Both have the same methods.
+a reactor, L{AsyncClient} for asyncio.  All have the same methods.
 """
 
+from jobroute.client.asynchronous import AsyncClient
 from jobroute.client.blocking import Client
 from jobroute.client.deferred import TwistedClient
 from jobroute.client.outcomes import (
@@ -17,6 +18,7 @@ from jobroute.client.outcomes import (
 from jobroute.client.specs import JobSpec
 
 __all__ = [
+    "AsyncClient",
     "Client",
     "JobLine",
     "JobSpec",

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from random import Random
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -23,7 +21,6 @@ from jobroute.client.request import Request
 from jobroute.errors import Congested, NotConnected
 from jobroute.interfaces import (
     IClock,
-    IMessageEndpoint,
     IMessageFactory,
     IMessageProtocol,
     IMessageTransport,
@@ -32,22 +29,36 @@ from jobroute.interfaces import (
 T = TypeVar("T")
 
 
+class Timer(Protocol):
+    """
+    Something that is to happen.
+    """
+
+    def cancel(self) -> object:
+        """
+        It shall not.
+        """
+
+
 @implementer(IMessageProtocol, IMessageFactory)
 @define(eq=False)
 class Connection:
     """
     One socket with its core.  It connects when it is first used.
+
+    @ivar connect: as of L{jobroute.interfaces.IMessageEndpoint}.
+    @ivar later: calls something in so many seconds, as an event loop does.
     """
 
-    _endpoint: IMessageEndpoint
-    _reactor: IReactorTime
+    _connect: Callable[[IMessageFactory], Deferred[IMessageProtocol]]
+    _later: Callable[[float, Callable[[], None]], Timer]
     _clock: IClock
     _core: Core
     _transport: IMessageTransport | None = field(default=None, init=False)
     _connecting: bool = field(default=False, init=False)
     _lost: bool = field(default=False, init=False)
     _closing: list[Deferred[None]] = field(factory=list, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
+    _timer: Timer | None = field(default=None, init=False)
     _timer_at: float = field(default=0.0, init=False)
 
     # -- The socket ---------------------------------------------------------
@@ -120,7 +131,7 @@ class Connection:
         self._core.send(request, self._clock.monotonic())
         if not self._connecting:
             self._connecting = True
-            self._endpoint.connect(self).addErrback(self._unconnected)
+            self._connect(self).addErrback(self._unconnected)
         self._advance()
 
     def abandon(self, request: Request[Any]) -> None:
@@ -175,7 +186,7 @@ class Connection:
             self._timer.cancel()
         self._timer_at = moment
         delay = max(0.0, moment - self._clock.monotonic())
-        self._timer = self._reactor.callLater(delay, self._due)
+        self._timer = self._later(delay, self._due)
 
     def _due(self) -> None:
         self._timer = None
@@ -272,12 +283,3 @@ class Results:
         else:
             return False
         return True
-
-
-def make_connection(
-    endpoint: IMessageEndpoint, reactor: IReactorTime, clock: IClock, timeout: float, random: Random
-) -> Connection:
-    """
-    A connection with a core of its own.
-    """
-    return Connection(endpoint, reactor, clock, Core(timeout, random))

@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from jobroute.client.asking import Asking
-from jobroute.client.connection import Results, make_connection
+from jobroute.client.connection import Connection, Results
+from jobroute.client.core import Core
 from jobroute.client.mapping import Mapping
 from jobroute.client.methods import Methods
 from jobroute.client.pulse import HEARTBEAT
@@ -91,7 +92,9 @@ class TwistedClient:
         address = parse_remote(broker_url(url)).url
         options = SocketOptions(heartbeat=HEARTBEAT)
         endpoint = network.endpoint(SocketKind.DEALER, address, options)
-        self._connection = make_connection(endpoint, reactor, clock, timeout, random)
+        self._connection = Connection(
+            endpoint.connect, reactor.callLater, clock, Core(timeout, random)
+        )
         self._methods = Methods(asking, self._connection.ask)
 
     ping = _deferred(Methods.ping)

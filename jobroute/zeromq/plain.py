@@ -112,6 +112,15 @@ class PlainDealer:
         except zmq.Again:
             return None
 
+    def fileno(self) -> int:
+        """
+        The descriptor that an event loop watches: it is readable, once, when
+        something changed.
+
+        @raise NotConnected: if the socket is closed.
+        """
+        return int(self._opened().get(zmq.FD))
+
     def close(self) -> None:
         """
         Close it; what was sent has C{linger} seconds to leave.  May be called

@@ -4,6 +4,8 @@ The faces of the client, each with a broker of its own kind.
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import shutil
 import tempfile
 import threading
@@ -17,7 +19,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jobroute.client import Client, Outcome, TwistedClient
+from jobroute.client import AsyncClient, Client, Outcome, TwistedClient
 from jobroute.client.connection import Results
 from jobroute.interfaces import (
     IClock,
@@ -87,6 +89,12 @@ class BlockingFace:
                 break
         return taken
 
+    def leave(self, iterator: Any) -> None:
+        """
+        Close an iterator.
+        """
+        iterator.close()
+
     def release(self, job: str) -> None:
         """
         A job is done, in this moment.
@@ -122,6 +130,79 @@ class BlockingFace:
         self.router.close()
         self.context.term()
         shutil.rmtree(self.folder)
+
+
+class AsyncFace(BlockingFace):
+    """
+    The client for asyncio, and a broker on a real ROUTER in a thread.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.asynchronous: list[AsyncClient] = []
+
+    def client(self, **more: Any) -> Any:
+        """
+        A new client.
+        """
+        client = AsyncClient(self.url, **{"timeout": 10.0, **more})
+        self.asynchronous.append(client)
+        return client
+
+    def do(self, client: Any, name: str, *args: Any, **more: Any) -> Any:
+        """
+        Call a method and return what it gives in the end.
+        """
+        given = getattr(client, name)(*args, **more)
+        return self.loop.run_until_complete(given) if inspect.iscoroutine(given) else given
+
+    def take(self, iterator: Any, most: int = 10**9) -> list[Outcome]:
+        """
+        What comes from an iterator.
+        """
+
+        async def take() -> list[Outcome]:
+            taken: list[Outcome] = []
+            while len(taken) < most:
+                try:
+                    taken.append(await anext(iterator))
+                except StopAsyncIteration:
+                    break
+            return taken
+
+        return self.loop.run_until_complete(take())
+
+    def leave(self, iterator: Any) -> None:
+        """
+        Close an iterator.
+        """
+        self.loop.run_until_complete(iterator.aclose())
+
+    def settle(self, condition: Callable[[], bool]) -> bool:
+        """
+        Wait until something is so.
+        """
+
+        async def settle() -> bool:
+            for _ in range(300):
+                with self.lock:
+                    if condition():
+                        return True
+                await asyncio.sleep(0.01)
+            return False
+
+        return self.loop.run_until_complete(settle())
+
+    def close(self) -> None:
+        """
+        End everything.
+        """
+        for client in self.asynchronous:
+            self.loop.run_until_complete(client.close())
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+        super().close()
 
 
 @implementer(IClock)
@@ -243,6 +324,12 @@ class TwistedFace:
             except StopAsyncIteration:
                 break
         return taken
+
+    def leave(self, iterator: Results) -> None:
+        """
+        Close an iterator.
+        """
+        iterator.close()
 
     def release(self, job: str) -> None:
         """

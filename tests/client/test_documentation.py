@@ -72,7 +72,7 @@ class DocumentationTests(SynchronousTestCase):
         """
         There is a test for each.
         """
-        self.assertEqual(len(examples()), 3)
+        self.assertEqual(len(examples()), 4)
 
     def test_script(self) -> None:
         """
@@ -96,12 +96,19 @@ class DocumentationTests(SynchronousTestCase):
         """
         self.assertIn("1 b'one two'", self.run_program(examples()[2]))
 
+    def test_asyncio(self) -> None:
+        """
+        The fourth one runs in an event loop.
+        """
+        printed = self.run_program(examples()[3])
+        self.assertIn("b'one two'\n0 b'three words here'\nb'in a minute", printed)
+
     def test_no_reactor(self) -> None:
         """
         A script that uses the client has no reactor, and no txZMQ.
         """
         program = (
-            "import sys; from jobroute.client import Client, TwistedClient; "
+            "import sys; from jobroute.client import AsyncClient, Client, TwistedClient; "
             "print([name for name in ('twisted.internet.reactor', 'txzmq') if name in sys.modules])"
         )
         self.assertEqual(self.run_program(program), "[]\n")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from jobroute.client import Client, JobSpec, Submitted, TwistedClient
+from jobroute.client import AsyncClient, Client, JobSpec, Submitted, TwistedClient
 from jobroute.errors import (
     BadEndpoint,
     BadProperty,
@@ -26,7 +26,7 @@ from jobroute.errors import (
     WaitTimeout,
 )
 from jobroute.model import Verdict
-from tests.client.faces import BlockingFace, TwistedFace
+from tests.client.faces import AsyncFace, BlockingFace, TwistedFace
 
 if TYPE_CHECKING:
     _Base = SynchronousTestCase
@@ -318,7 +318,7 @@ class FaceTests(_Base):
             results = self.client.map("echo", payloads(), window=5, durable=durable)
             self.assertEqual(len(self.face.take(results, 3)), 3)
             self.assertLessEqual(len(read), 8)
-            results.close()
+            self.face.leave(results)
             self.assertEqual(self.face.take(results), [])
 
     def test_map_closed(self) -> None:
@@ -391,6 +391,7 @@ def make_face_tests(face: Callable[[], Any]) -> type[SynchronousTestCase]:
 
 BlockingFaceTests = make_face_tests(BlockingFace)
 TwistedFaceTests = make_face_tests(TwistedFace)
+AsyncFaceTests = make_face_tests(AsyncFace)
 
 
 class SignatureTests(SynchronousTestCase):
@@ -415,18 +416,17 @@ class SignatureTests(SynchronousTestCase):
         """
         The same methods with the same arguments, documented.
         """
-        blocking, twisted = self.methods(Client), self.methods(TwistedClient)
-        self.assertEqual(sorted(blocking), sorted(twisted))
-        for name in blocking:
-            self.assertEqual(blocking[name], twisted[name], name)
-            for face in (Client, TwistedClient):
+        blocking = self.methods(Client)
+        for face in (TwistedClient, AsyncClient):
+            self.assertEqual(self.methods(face), blocking)
+            for name in blocking:
                 self.assertTrue(getattr(face, name).__doc__, name)
 
     def test_constructors(self) -> None:
         """
-        What the blocking one is made with, the other one is made with, too.
+        What the blocking one is made with, the others are made with, too.
         """
-        blocking = inspect.signature(Client).parameters
-        twisted = inspect.signature(TwistedClient).parameters
-        for name, parameter in blocking.items():
-            self.assertEqual(parameter, twisted[name])
+        for face in (TwistedClient, AsyncClient):
+            parameters = inspect.signature(face).parameters
+            for name, parameter in inspect.signature(Client).parameters.items():
+                self.assertEqual(parameter, parameters[name])

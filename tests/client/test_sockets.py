@@ -4,6 +4,8 @@ What only one face of the client does, and the sockets below them.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -29,7 +31,13 @@ from jobroute.interfaces import (
     SocketKind,
     SocketOptions,
 )
-from tests.client.faces import BlockingFace, BrokerProtocol, ReactorClock, TwistedFace
+from tests.client.faces import (
+    AsyncFace,
+    BlockingFace,
+    BrokerProtocol,
+    ReactorClock,
+    TwistedFace,
+)
 
 
 class BlockingTests(SynchronousTestCase):
@@ -180,7 +188,9 @@ class TwistedTests(SynchronousTestCase):
         self.assertTrue(verifyObject(IClock, ReactorClock(self.face.reactor)))
         endpoint = self.face.network.endpoint(SocketKind.DEALER, self.face.url)
         clock = ReactorClock(self.face.reactor)
-        connection = Connection(endpoint, self.face.reactor, clock, Core(1.0, Random(1)))
+        connection = Connection(
+            endpoint.connect, self.face.reactor.callLater, clock, Core(1.0, Random(1))
+        )
         for provider in (connection, BrokerProtocol(self.face)):
             self.assertTrue(verifyObject(IMessageFactory, provider))
         self.assertTrue(verifyObject(IMessageProtocol, connection))
@@ -257,3 +267,105 @@ class TwistedTests(SynchronousTestCase):
         self.face.do(self.client, "close")
         self.face.network.close()
         self.assertEqual(self.face.reactor.getDelayedCalls(), [])
+
+
+class AsyncClientTests(SynchronousTestCase):
+    """
+    What only the client for asyncio does.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make the face and its broker.
+        """
+        self.face = AsyncFace()
+        self.addCleanup(self.face.close)
+        self.client = self.face.client()
+
+    def ended(self, job: str) -> bool:
+        """
+        Whether a call was cancelled in the end.
+        """
+        jobs = self.face.broker.jobs
+        return self.face.settle(lambda: job in jobs and jobs[job]["verdict"] == "cancelled")
+
+    def test_cancelled(self) -> None:
+        """
+        Cancelling the task that waits for a call cancels the job.
+        """
+
+        async def begin() -> None:
+            task = asyncio.ensure_future(self.client.call("hold"))
+            while "1" not in self.face.broker.jobs:
+                await asyncio.sleep(0.001)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+
+        self.face.loop.run_until_complete(begin())
+        self.assertTrue(self.ended("1"))
+
+    def test_timeout(self) -> None:
+        """
+        So does asyncio's own timeout.
+        """
+
+        async def begin() -> None:
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(self.client.call("hold"), 0.2)
+
+        self.face.loop.run_until_complete(begin())
+        self.assertTrue(self.ended("1"))
+
+    def test_gather(self) -> None:
+        """
+        Many calls are under way at a time, on one socket, and no thread is
+        started.
+        """
+        threads = threading.active_count()
+
+        async def gather() -> list[bytes]:
+            calls = (self.client.call("echo", b"%d" % n) for n in range(200))
+            outcomes = await asyncio.gather(*calls)
+            self.assertEqual(threading.active_count(), threads)
+            return [outcome.data for outcome in outcomes]
+
+        self.assertEqual(
+            self.face.loop.run_until_complete(gather()), [b"%d" % n for n in range(200)]
+        )
+
+    def test_async_for(self) -> None:
+        """
+        A map is an asynchronous iterator; what is under way is cancelled
+        when it is left.
+        """
+
+        async def begin() -> None:
+            async with contextlib.aclosing(self.client.map("hold", [b"x"])) as outcomes:
+                taking = asyncio.ensure_future(anext(outcomes))
+                while "1" not in self.face.broker.jobs:
+                    await asyncio.sleep(0.001)
+                taking.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await taking
+
+        self.face.loop.run_until_complete(begin())
+        self.assertTrue(self.ended("1"))
+
+    def test_other_loop(self) -> None:
+        """
+        A client belongs to one event loop, and says so.
+        """
+        self.face.do(self.client, "ping")
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        error = self.assertRaises(NotConnected, loop.run_until_complete, self.client.ping())
+        self.assertIn("event loop", str(error))
+
+    def test_forked(self) -> None:
+        """
+        A process that was forked has to make its own.
+        """
+        self.patch(os, "getpid", lambda: -1)
+        error = self.assertRaises(NotConnected, self.face.do, self.client, "ping")
+        self.assertIn("forked", str(error))
