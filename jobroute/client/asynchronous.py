@@ -86,7 +86,7 @@ class AsyncClient:
         self._address = parse_remote(broker_url(url)).url
         self._methods = Methods(Asking(namespace, name, timeout, random, clock), self._ask)
         self._core = Core(timeout, random)
-        self._clock = clock
+        self.clock = clock
         self._process = os.getpid()
         self._loop: AbstractEventLoop | None = None
         self._connection: Connection | None = None
@@ -167,7 +167,7 @@ class AsyncClient:
         if self._connection is None:
             self._loop = loop
             connecting = partial(connect, loop, self._address, heartbeat=HEARTBEAT)
-            self._connection = Connection(connecting, loop.call_later, self._clock, self._core)
+            self._connection = Connection(connecting, loop.call_later, self.clock, self._core)
         elif self._loop is not loop:
             raise NotConnected("This client belongs to another event loop; make one for each.")
         return self._connection, loop

@@ -72,7 +72,7 @@ class DocumentationTests(SynchronousTestCase):
         """
         There is a test for each.
         """
-        self.assertEqual(len(examples()), 4)
+        self.assertEqual(len(examples()), 5)
 
     def test_script(self) -> None:
         """
@@ -103,12 +103,18 @@ class DocumentationTests(SynchronousTestCase):
         printed = self.run_program(examples()[3])
         self.assertIn("b'one two'\n0 b'three words here'\nb'in a minute", printed)
 
+    def test_executor(self) -> None:
+        """
+        The fifth one has futures.
+        """
+        self.assertIn("b'999'", self.run_program(examples()[4]))
+
     def test_no_reactor(self) -> None:
         """
         A script that uses the client has no reactor, and no txZMQ.
         """
         program = (
-            "import sys; from jobroute.client import AsyncClient, Client, TwistedClient; "
+            "import sys; from jobroute.client import AsyncClient, Client, Executor, TwistedClient; "
             "print([name for name in ('twisted.internet.reactor', 'txzmq') if name in sys.modules])"
         )
         self.assertEqual(self.run_program(program), "[]\n")
