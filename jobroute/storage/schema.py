@@ -11,10 +11,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from functools import cache
 from importlib.resources import files
 
 from jobroute.errors import StorageDamaged, StorageError
+
+#: The name of the file in the data directory.
+FILE = "store.sqlite"
 
 #: Marks a file as a store of ours.
 APPLICATION = 0x6A6F6272
@@ -46,14 +50,16 @@ def migrations() -> tuple[str, ...]:
     return tuple(script for _, script in found)
 
 
-def connect(path: str, timeout: float = 5.0) -> sqlite3.Connection:
+def connect(path: str, timeout: float = 5.0, mode: str = "rw") -> sqlite3.Connection:
     """
     Open a file that exists, in autocommit mode, for use by any thread.
 
     @param timeout: how long to wait for another program's lock, in seconds.
+    @param mode: C{ro} for those who are not to change anything, and to leave
+        the log where it is when they close.
     """
     return sqlite3.connect(
-        f"file:{_quoted(path)}?mode=rw",
+        f"file:{_quoted(path)}?mode={mode}",
         timeout=timeout,
         isolation_level=None,
         check_same_thread=False,
@@ -69,6 +75,38 @@ def connect_reader(path: str) -> sqlite3.Connection:
     connection = connect(path)
     connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def connect_checker(path: str) -> tuple[sqlite3.Connection, bool]:
+    """
+    Open a store that others may use, to look at all of it.
+
+    @return: also whether its tables are those of the latest schema.
+    @raise StorageError: if it has another schema, or is no store.
+    @raise sqlite3.Error: if it cannot be opened.
+    """
+    connection = connect(path, mode="ro")
+    try:
+        known = migrations()
+        _check(connection, path, len(known))
+        if _version(connection) < len(known):
+            raise StorageError(
+                f"The store {path} has schema {_version(connection)}, which is older than this "
+                "jobroute: start a broker with it once, which brings it up to date."
+            )
+        with closing(sqlite3.connect(":memory:")) as model:
+            for script in known:
+                model.executescript(script)
+            return connection, _tables(connection) == _tables(model)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _tables(connection: sqlite3.Connection) -> list[Sequence[str]]:
+    return connection.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite%' ORDER BY name"
+    ).fetchall()
 
 
 def connect_writer(path: str, scripts: Sequence[str] | None = None) -> sqlite3.Connection:

@@ -28,15 +28,12 @@ from jobroute.interfaces import IClock, IStorage
 from jobroute.log import Logger
 from jobroute.storage import queries
 from jobroute.storage.failures import explain, left_behind
-from jobroute.storage.schema import connect_reader, connect_writer
+from jobroute.storage.schema import FILE, connect_reader, connect_writer
 from jobroute.storage.writer import Writer
 
 T = TypeVar("T")
 
 _log = Logger()
-
-#: The name of the file in the data directory.
-FILE = "store.sqlite"
 
 
 class _DaemonThread(Thread):
