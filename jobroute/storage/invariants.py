@@ -174,6 +174,11 @@ INVARIANTS = (
             "AND NOT EXISTS (SELECT 1 FROM part WHERE part.job = job.number AND state <> 'done')",
         ),
     ),
+    Invariant(
+        "origin",
+        "Jobs were made from a later one.",
+        "SELECT 'job ' || number FROM job WHERE origin >= number",
+    ),
     # Parts.
     _orphans("part-of-no-job", "part", "job", "job", repair=False),
     Invariant(
@@ -212,6 +217,22 @@ INVARIANTS = (
         "SELECT 'part ' || part.number FROM part WHERE state = 'running' AND NOT EXISTS "
         "(SELECT 1 FROM agent WHERE name = part.agent AND living "
         "AND agent.incarnation = part.incarnation)",
+    ),
+    Invariant(
+        "released",
+        "Parts left the quarantine and were never in it.",
+        "SELECT 'part ' || number FROM part WHERE released IS NOT NULL "
+        "AND verdict IS NOT 'quarantined'",
+    ),
+    Invariant(
+        "past",
+        "What parts have cost, or how they are tried again, cannot be read.",
+        "SELECT 'part ' || number FROM part WHERE past IS NOT NULL AND CASE "
+        "WHEN json_valid(CAST(past AS TEXT)) THEN "
+        "json_array_length(CAST(past AS TEXT), '$.evidence') "
+        "> json_extract(CAST(past AS TEXT), '$.losses') ELSE 1 END "
+        "UNION ALL SELECT 'job ' || number FROM job WHERE retry IS NOT NULL "
+        "AND NOT json_valid(CAST(retry AS TEXT))",
     ),
     # What became of them.
     Invariant(

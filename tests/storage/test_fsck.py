@@ -67,11 +67,18 @@ PLANTED: dict[str, tuple[str, ...]] = {
         "UPDATE broker SET ended = ended - 1",
     ),
     "part-of-no-job": (
-        "INSERT INTO part SELECT 50, 49, 0, names, state, attempt, agent, incarnation, "
-        "cancelling, verdict, reason, ended, 0 FROM part WHERE number = 2",
+        "INSERT INTO part (number, job, place, state, attempt, cancelling, verdict, ended, frames) "
+        "SELECT 50, 49, place, state, attempt, cancelling, verdict, ended, 0 FROM part "
+        "WHERE number = 2",
         "UPDATE broker SET parts = parts + 1",
     ),
     "state": ("UPDATE part SET state = 'waiting' WHERE number = 21",),
+    "origin": ("UPDATE job SET origin = 9 WHERE number = 9",),
+    "released": ("UPDATE part SET released = 1 WHERE number = 2",),
+    "past": (
+        'UPDATE part SET past = \'{"losses": 1, "evidence": [{}, {}]}\' WHERE number = 21',
+        "UPDATE part SET past = '[' WHERE number = 2",
+    ),
     "done-without-verdict": ("UPDATE part SET verdict = NULL WHERE number = 11",),
     "verdict-not-done": ("UPDATE part SET verdict = 'lost', ended = 3.0 WHERE number = 21",),
     "attempt-number": ("UPDATE part SET attempt = 3 WHERE number = 11",),
