@@ -63,9 +63,16 @@ class Session:
         A sentence that says that there is no broker, and what to type.
         """
         return (
-            f"No broker answers at {self.url}; start one with: {starter(self.url)}, or say with "
+            f"No broker answers at {self.url}; start one with: {self.starter}, or say with "
             "--broker URL where it is."
         )
+
+    @property
+    def starter(self) -> str:
+        """
+        What to type for a broker that listens where it is looked for.
+        """
+        return starter(self.url)
 
 
 def starter(url: str) -> str:
