@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from jobroute import __version__
-from jobroute.cli import demo, doctor, jobs, looking, options, processes, store
+from jobroute.cli import completion, demo, doctor, jobs, looking, options, processes, store
 from jobroute.cli.session import Session
 from jobroute.cli.stage import StageError
 from jobroute.client.questions import broker_url
@@ -128,6 +128,7 @@ for command in (
     looking.stats,
     store.fsck,
     doctor.doctor,
+    completion.completion,
     demo.demo,
 ):
     jobroute.add_command(command)

@@ -13,15 +13,17 @@ from typing import Any, BinaryIO
 import attrs
 import click
 
-from jobroute.cli import options
+from jobroute.cli import completion, options
 from jobroute.cli.outcomes import Stream, outcome_value, part_value, show_outcome, show_part
 from jobroute.cli.screen import escaped
 from jobroute.cli.session import Session, pass_session
 from jobroute.client import Outcome
 from jobroute.errors import JobFailed
 
-_SERVICE = click.argument("service", metavar="SERVICE", callback=options.name)
-_JOB = click.argument("job", metavar="JOB", callback=options.name)
+_SERVICE = click.argument(
+    "service", metavar="SERVICE", callback=options.name, shell_complete=completion.services
+)
+_JOB = click.argument("job", metavar="JOB", callback=options.name, shell_complete=completion.jobs)
 _INDEX = click.option(
     "--index", type=click.IntRange(0), default=0, metavar="N", help="Which part; 0 if not given."
 )
@@ -207,7 +209,14 @@ def _failure(outcome: Outcome) -> str:
 
 
 @click.command()
-@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, callback=options.name)
+@click.argument(
+    "jobs",
+    metavar="JOB...",
+    nargs=-1,
+    required=True,
+    callback=options.name,
+    shell_complete=completion.jobs,
+)
 @options.namespace_option
 @options.timeout_option
 @_STREAM

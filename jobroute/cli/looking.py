@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import click
 
+from jobroute.cli import completion
 from jobroute.cli.options import name as a_name
 from jobroute.cli.options import namespace_option
 from jobroute.cli.screen import Column, Screen, span
@@ -97,7 +98,13 @@ def _list(screen: Screen, items: list[str]) -> str:
 
 
 @click.command()
-@click.option("--service", callback=a_name, metavar="NAME", help="Only of this service.")
+@click.option(
+    "--service",
+    callback=a_name,
+    shell_complete=completion.services,
+    metavar="NAME",
+    help="Only of this service.",
+)
 @click.option("--client", callback=a_name, metavar="NAME", help="Only of this client.")
 @click.option("--state", type=click.Choice(["open", "ended"]), help="Only these.")
 @click.option(
@@ -179,7 +186,7 @@ def jobs(
 
 
 @click.command()
-@click.argument("job", metavar="JOB", callback=a_name)
+@click.argument("job", metavar="JOB", callback=a_name, shell_complete=completion.jobs)
 @namespace_option
 @pass_session
 def job(session: Session, /, job: str, namespace: str) -> None:
@@ -262,7 +269,7 @@ def _said(value: Any) -> str:
 
 
 @click.command()
-@click.argument("job", metavar="JOB", callback=a_name)
+@click.argument("job", metavar="JOB", callback=a_name, shell_complete=completion.jobs)
 @namespace_option
 @pass_session
 def why(session: Session, /, job: str, namespace: str) -> None:

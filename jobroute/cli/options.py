@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
+from jobroute.cli import completion
 from jobroute.client import checks
 from jobroute.client.specs import TargetLike
 from jobroute.errors import JobrouteError
@@ -122,6 +123,7 @@ job_options = together(
         "agents",
         multiple=True,
         callback=name,
+        shell_complete=completion.agents,
         metavar="NAME",
         help=("This agent does it; several: each of them, or with --count so many of them."),
     ),
