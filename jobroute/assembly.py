@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from random import Random, SystemRandom
 from typing import Any
 
 from attrs import define, field
@@ -26,6 +27,7 @@ from jobroute.broker.controller import Controller
 from jobroute.broker.counters import counters as all_counters
 from jobroute.broker.deliveries import Deliveries
 from jobroute.broker.dispatcher import Dispatcher
+from jobroute.broker.endings import Endings
 from jobroute.broker.events import Events
 from jobroute.broker.finder import Finder
 from jobroute.broker.heartbeat import Heartbeat
@@ -34,6 +36,7 @@ from jobroute.broker.numbers import Numbers
 from jobroute.broker.payloads import Payloads
 from jobroute.broker.reads import Reads
 from jobroute.broker.recovery import Recovery
+from jobroute.broker.retries import Retries
 from jobroute.broker.roster import Roster
 from jobroute.broker.routing import LeastLoaded
 from jobroute.broker.services import Services
@@ -145,6 +148,7 @@ class Broker:
             "jobs": len(self.verdicts.jobs),
             "calls": self.verdicts.open_calls,
             "queued": sum(service.queued for service in self.services),
+            "waiting": sum(service.waiting for service in self.services),
             "running": sum(agent.outstanding for agent in self.roster),
             "clients": len(self.verdicts.clients),
             "journal": self.journal.backlog,
@@ -163,11 +167,13 @@ def assemble(
     controller: IController | None = None,
     policy: Callable[[], IPolicy] = LeastLoaded,
     observers: Sequence[IObserver] = (),
+    random: Random | None = None,
 ) -> Broker:
     """
     Make a broker.
 
     @param about: what C{PING} says.
+    @param random: for the jitter of pauses; by default the system's.
     """
     limits = settings.limits
     counters = all_counters()
@@ -189,8 +195,28 @@ def assemble(
         counters,
         Payloads(limits.payload_cache),
     )
+    retries = Retries(random or SystemRandom())
     deliveries = Deliveries(
-        clock, storage, journal, events, roster, services, timers, verdicts, counters
+        clock,
+        storage,
+        journal,
+        events,
+        roster,
+        services,
+        timers,
+        verdicts,
+        counters,
+    )
+    endings = Endings(
+        clock,
+        journal,
+        events,
+        services,
+        deliveries,
+        verdicts,
+        counters,
+        retries,
+        settings.max_lost,
     )
     dispatcher = Dispatcher(
         settings,
@@ -204,6 +230,7 @@ def assemble(
         clients,
         admission,
         deliveries,
+        endings,
         verdicts,
         counters,
     )
@@ -217,6 +244,7 @@ def assemble(
         services,
         watch,
         deliveries,
+        endings,
         verdicts,
         counters,
     )
@@ -232,6 +260,7 @@ def assemble(
         deliveries,
         verdicts,
         journal,
+        retries,
         backend.route,
     )
     registry = Registry()

@@ -103,6 +103,9 @@ class Settings:
     liveness: int = _limit(5, "silent intervals after which an agent is lost", 2, 1000)
     registration_timeout: float = _limit(10.0, "seconds a registration may take", 0.1, 3600)
     grace: float = _limit(30.0, "seconds in which agents come back after a restart", 0.1, 86400)
+    max_lost: int = _limit(
+        3, "agents that a part may cost their lives before it is quarantined", 1, 1000
+    )
     drain: float = _limit(10.0, "seconds a stop waits for running calls", 0.0, 86400)
     deadline: float = _limit(
         86400.0, "seconds a part may live if its job says nothing", 1, 31536000

@@ -333,6 +333,13 @@ class IDispatcher(Interface):
         @raise NotRunning: if no agent works on it.
         """
 
+    def release(job: int, part: int, how: dict[str, Any]) -> None:
+        """
+        Let a part of a stored job, by their numbers, be in quarantine no more.
+
+        @param how: that happened, for the job's history.
+        """
+
     def why(part: Any) -> tuple[str, str]:
         """
         Why a part is where it is: a code and a sentence.
@@ -373,6 +380,7 @@ class IAgents(Interface):
         value: Any,
         sequence: int,
         payload: model.Frames,
+        advice: model.Advice | None = None,
     ) -> None:
         """
         An agent says something of an attempt.
@@ -382,6 +390,8 @@ class IAgents(Interface):
             taken.
         @param sequence: the number of a partial result, from 1; of a final
             reply, how many partial results there were.
+        @param advice: of a failure or refusal, what the agent says of another
+            attempt, if anything.
         """
 
     def released(route: IAgentRoute, part: int, attempt: int) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from random import Random
 from typing import Any
 
 from twisted.application.service import Service
@@ -74,6 +75,7 @@ class BrokerService(Service):
         policy: Callable[[], IPolicy] = LeastLoaded,
         observers: Sequence[IObserver] = (),
         directory: DataDirectory | None = None,
+        random: Random | None = None,
     ) -> None:
         """
         @param reactor: the global one if L{None}.
@@ -85,6 +87,7 @@ class BrokerService(Service):
         @param observers: told every event.
         @param directory: the data directory; the one that the settings name
             if L{None}.
+        @param random: for the jitter of pauses; the system's if L{None}.
         """
         if reactor is None:
             # Not before somebody wants one, so that others can choose it.
@@ -98,6 +101,7 @@ class BrokerService(Service):
         self._controller = controller
         self._policy = policy
         self._observers = tuple(observers)
+        self._random = random
         if directory is None:
             directory = DataDirectory(settings.data_dir, settings.insecure)
         self._directory = directory
@@ -221,6 +225,7 @@ class BrokerService(Service):
             controller=self._controller,
             policy=self._policy,
             observers=self._observers,
+            random=self._random,
         )
         life.undo.append(("The journal was not ended", broker.journal.end))
         sockets = life.sockets = Sockets(self.settings, self._directory, network)

@@ -6,7 +6,7 @@ What is accepted: limits, and who a target means.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from attrs import define, field
@@ -35,7 +35,7 @@ def digest(request: JobRequest) -> bytes:
     job.
     """
     r = request
-    said = (
+    said: tuple[Any, ...] = (
         r.service,
         r.target.names,
         r.target.count,
@@ -46,6 +46,9 @@ def digest(request: JobRequest) -> bytes:
         r.limits.deadline,
         [len(frame) for frame in r.payload],
     )
+    if r.retry is not None or r.max_lost is not None or r.origin is not None:
+        # Only then, so that jobs of earlier versions stay what they were.
+        said += (r.retry, r.max_lost, None if r.origin is None else r.origin.job)
     hash = blake2b(_encode(said), digest_size=16)
     hash.update(r.header)
     for frame in r.payload:
@@ -89,7 +92,7 @@ class Admission:
         if service is None:
             if len(self._services) >= self._limits.services:
                 raise Busy(f"There are {len(self._services)} services, and that is the limit.")
-        queued = 0 if service is None else service.queued
+        queued = 0 if service is None else service.queued + service.waiting
         if queued + parts > self._limits.queued_parts:
             raise Busy(
                 f"The queue of {request.service} has {queued} parts, {parts} would follow, and "

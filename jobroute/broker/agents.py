@@ -15,6 +15,7 @@ from attrs import define, field
 from zope.interface import implementer
 
 from jobroute.broker.deliveries import Deliveries
+from jobroute.broker.endings import Endings
 from jobroute.broker.events import Events
 from jobroute.broker.journal import Journal
 from jobroute.broker.numbers import Numbers
@@ -29,6 +30,7 @@ from jobroute.errors import StorageUnavailable
 from jobroute.interfaces import Due, IAgentRoute, IAgents, IClock, IHeartbeat
 from jobroute.log import Logger
 from jobroute.model import (
+    Advice,
     AgentKnown,
     AgentLeft,
     AgentRecord,
@@ -64,6 +66,7 @@ class Agents:
     _services: Services
     _heartbeat: IHeartbeat
     _deliveries: Deliveries
+    _endings: Endings
     _verdicts: Verdicts
     _counters: dict[str, int]
     epoch: int = field(default=0, init=False)
@@ -89,6 +92,7 @@ class Agents:
             self._events,
             self._numbers,
             self._deliveries,
+            self._endings,
             self._verdicts,
             self._counters,
         )
@@ -230,8 +234,10 @@ class Agents:
         self._events.record(
             kind, agent=agent.name, data={"reason": reason, "held": len(agent.held)}
         )
+        # One that was about to leave is ended by whoever wanted it to leave.
+        died = kind == "agent.lost" and not agent.draining
         for attempt in list(agent.held.values()):
-            self._deliveries.lost(attempt, reason)
+            self._endings.lost(attempt, reason, died)
             self._deliveries.release(attempt)
         for service in agent.services:
             self._services.tidy(service)
@@ -282,7 +288,7 @@ class Agents:
             return
         elif not attempt.current or attempt.stopping:
             # It was to stop that, and has.
-            self._deliveries.lost(attempt, "Its agent does not hold it.")
+            self._endings.lost(attempt, "Its agent does not hold it.")
             self._deliveries.release(attempt)
         elif self._lapsed(attempt, now):
             self._lapse(attempt)
@@ -297,7 +303,7 @@ class Agents:
         return now >= named and now - attempt.renewed >= interval * self._settings.liveness
 
     def _lapse(self, attempt: Attempt) -> None:
-        self._deliveries.lost(attempt, "Its agent did not hold it for the whole lease.")
+        self._endings.lost(attempt, "Its agent did not hold it for the whole lease.")
         attempt.agent.route.cancel(*attempt.key)
         self._deliveries.release(attempt)
 
@@ -322,13 +328,14 @@ class Agents:
         value: Any,
         sequence: int,
         payload: Frames,
+        advice: Advice | None = None,
     ) -> None:
         """
         See L{IAgents.replied}.
         """
         agent = self._agent(route)
         if agent is not None:
-            self._replies.replied(agent, (part, attempt), kind, value, sequence, payload)
+            self._replies.replied(agent, (part, attempt), kind, value, sequence, payload, advice)
             self._journal.flush()
 
     def released(self, route: IAgentRoute, part: int, attempt: int) -> None:

@@ -24,6 +24,7 @@ MEANINGS: dict[str, str] = {
     "deliveries": "attempts given to agents",
     "deliveries_repeated": "attempts sent again because the agent did not have them",
     "attempts_lost": "attempts whose agent was lost, or did not hold them",
+    "parts_queued_again": "parts that wait for another attempt after one that is over",
     "replies": "final replies of agents that were accepted",
     "replies_refused": "replies that were late, double, or of what was not given to that agent",
     "partials": "partial results accepted",

@@ -15,7 +15,7 @@ from jobroute.broker.events import Events
 from jobroute.broker.journal import Journal
 from jobroute.broker.parts import Attempt, Part
 from jobroute.broker.roster import Agent, Roster
-from jobroute.broker.routing import route
+from jobroute.broker.routing import all_refused, route
 from jobroute.broker.services import Line, Services
 from jobroute.broker.timers import Timers
 from jobroute.broker.verdicts import Verdicts
@@ -25,7 +25,6 @@ from jobroute.log import Logger
 from jobroute.model import (
     AttemptMade,
     Frames,
-    PartQueued,
     PartState,
     Verdict,
 )
@@ -72,6 +71,26 @@ class Deliveries:
         """
         self._services.need(part.job.service).push(part, first)
         self.watch(part, self._clock.monotonic())
+
+    def hold(self, part: Part) -> None:
+        """
+        Let a part wait for the moment at which it is due.
+        """
+        self._services.need(part.job.service).waiting += 1
+        self.watch(part, self._clock.monotonic())
+
+    def resume(self, part: Part) -> None:
+        """
+        A part is due again.
+        """
+        service = self._services.need(part.job.service)
+        service.waiting -= 1
+        part.due = None
+        if part.refused and all_refused(part, service):
+            self._services.tidy(service)
+            self._verdicts.end(part, Verdict.REFUSED, "Every agent that fits refused it.")
+            return
+        self.place(part, first=True)
 
     def offer(self, agent: Agent) -> None:
         """
@@ -120,6 +139,8 @@ class Deliveries:
             when = min(when, part.attempt.run_until)
         else:
             when = min(when, part.queue_until)
+            if part.due is not None:
+                when = min(when, part.due)
         self._timers.set(part, when, now)
 
     def deliver(self, attempt: Attempt) -> None:
@@ -172,6 +193,7 @@ class Deliveries:
         """
         Work on a prefetched attempt began only now.
         """
+        attempt.prefetched = False
         self._run(attempt, self._clock.monotonic())
 
     def _run(self, attempt: Attempt, now: float) -> None:
@@ -212,40 +234,6 @@ class Deliveries:
             service.policy.changed(agent)
         self.offer(agent)
 
-    def lost(self, attempt: Attempt, reason: str) -> None:
-        """
-        An attempt will not be answered any more.  Its slot is released by
-        the caller.
-        """
-        part = attempt.part
-        if not attempt.current:
-            return
-        self._counters["attempts_lost"] += 1
-        if part.cancelling:
-            self._verdicts.end(part, Verdict.CANCELLED, None)
-        elif part.made >= part.job.attempts:
-            self._verdicts.end(part, Verdict.LOST, reason)
-        else:
-            self._queue_again(part, attempt, reason)
-
-    def _queue_again(self, part: Part, attempt: Attempt, reason: str) -> None:
-        part.attempt = None
-        part.state = PartState.QUEUED
-        job = part.job
-        if job.queue_limit is not None:
-            part.queue_until = self._clock.monotonic() + job.queue_limit
-        if not job.volatile:
-            self._journal.append(PartQueued(part.number))
-            self._events.record(
-                "part.lost",
-                job.number,
-                part.number,
-                attempt.number,
-                attempt.agent.name,
-                {"reason": reason},
-            )
-        self.place(part, first=True)
-
     def stop(self, attempt: Attempt) -> None:
         """
         Ask the agent to stop an attempt, until it confirms.
@@ -269,7 +257,8 @@ class Deliveries:
             return
         if attempt.sent == inf:
             # It was never sent, and will not be.
-            self.lost(attempt, "It was never delivered.")
+            if attempt.current:
+                self._verdicts.end(attempt.part, Verdict.CANCELLED, None)
             self.release(attempt)
             self._journal.flush()
         else:
@@ -287,5 +276,9 @@ class Deliveries:
         Take a waiting part out of its queue.
         """
         service = self._services.need(part.job.service)
-        service.remove(part)
+        if part.due is None:
+            service.remove(part)
+        else:
+            service.waiting -= 1
+            part.due = None
         self._services.tidy(service)

@@ -9,7 +9,9 @@ together.  What agents say comes in through L{jobroute.broker.agents}.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from math import inf
+from typing import Any
 
 from attrs import define, field
 from zope.interface import implementer
@@ -17,6 +19,7 @@ from zope.interface import implementer
 from jobroute.broker.admission import Admission
 from jobroute.broker.clients import Clients
 from jobroute.broker.deliveries import Deliveries
+from jobroute.broker.endings import Endings
 from jobroute.broker.events import Events
 from jobroute.broker.journal import Journal
 from jobroute.broker.numbers import Numbers
@@ -37,6 +40,8 @@ from jobroute.model import (
     Frames,
     JobAccepted,
     JobRequest,
+    Origin,
+    PartReleased,
     PartState,
     Verdict,
 )
@@ -65,6 +70,7 @@ class Dispatcher:
     _clients: Clients
     _admission: Admission
     _deliveries: Deliveries
+    _endings: Endings
     _verdicts: Verdicts
     _counters: dict[str, int]
     _ask_again: float = field(default=0.0, init=False)
@@ -94,11 +100,27 @@ class Dispatcher:
         parts = tuple(part.record() for part in job.parts)
         self._journal.append(JobAccepted(job.record(), parts, request.payload))
         self._events.record("job.accepted", job=job.number)
+        if request.origin is not None:
+            self._release(request.origin, job)
         for part in job.parts:
             self._deliveries.place(part)
         self._journal.park(self._accepted, job, accepted)
         self._journal.flush()
         return job
+
+    def _release(self, origin: Origin, job: Job) -> None:
+        """
+        The job takes the place of parts in quarantine.
+        """
+        for part in origin.released:
+            self.release(origin.job, part, {"job": job.id})
+
+    def release(self, job: int, part: int, how: dict[str, Any]) -> None:
+        """
+        See L{IDispatcher.release}.
+        """
+        self._journal.append(PartReleased(part))
+        self._events.record("part.released", job, part, data=how)
 
     def _accepted(self, job: Job, accepted: Callable[[Job], None]) -> None:
         self._verdicts.payloads.keep(job)
@@ -151,11 +173,17 @@ class Dispatcher:
             volatile,
             request.payload,
             digest,
+            retry=request.retry,
+            max_lost=request.max_lost,
+            origin=None if request.origin is None else request.origin.job,
         )
         until = inf if limits.queue is None else now + limits.queue
         for index, who in enumerate(names):
             job.parts.append(Part(self._numbers.take(), job, index, who, queue_until=until))
         job.open = len(names)
+        if request.origin is not None:
+            for part, past in zip(job.parts, request.origin.pasts, strict=True):
+                part.past = past
         self._clients.job(job.client)
         self._counters["jobs_accepted"] += 1
         return job
@@ -211,14 +239,31 @@ class Dispatcher:
         Why a part is where it is: a code and a sentence.
         """
         attempt = part.attempt
+        if part.due is not None:
+            return self._why_due(part, part.due)
         if attempt is None:
             return why(part, self._services.get(part.job.service), self._roster)
         name = attempt.agent.name
+        if attempt.overdue:
+            return (
+                "overdue",
+                f"Attempt {attempt.number} ran for too long; agent {name} was asked to stop it, "
+                "and has not confirmed.",
+            )
         if attempt.stopping:
             return "cancelling", f"Agent {name} was asked to stop it and has not confirmed."
         if attempt.agent.suspect:
             return "suspect", f"Agent {name} has it, and was not heard since the broker started."
         return "running", f"Agent {name} works on attempt {attempt.number}."
+
+    def _why_due(self, part: Part, due: float) -> tuple[str, str]:
+        left = max(0.0, due - self._clock.monotonic())
+        moment = datetime.fromtimestamp(self._clock.wall() + left, UTC)
+        return (
+            "not-due",
+            f"Attempt {part.made} by agent {part.agent} is over; attempt {part.made + 1} may begin "
+            f"in {left:.1f} seconds, at {moment:%Y-%m-%d %H:%M:%S} UTC.",
+        )
 
     # -- Time ----------------------------------------------------------------
 
@@ -270,6 +315,9 @@ class Dispatcher:
                 reason = "Its deadline passed in the queue."
             elif now >= part.queue_until:
                 reason = "It waited in the queue for too long."
+            elif part.due is not None and now >= part.due:
+                self._deliveries.resume(part)
+                return
             else:
                 self._deliveries.watch(part, now)
                 return
@@ -280,7 +328,6 @@ class Dispatcher:
             self._verdicts.end(part, Verdict.EXPIRED, "Its deadline passed.")
             self._deliveries.stop(attempt)
         elif now >= attempt.run_until:
-            self._verdicts.end(part, Verdict.TIMED_OUT, "It ran for too long.")
-            self._deliveries.stop(attempt)
+            self._endings.overdue(attempt, now)
         else:
             self._deliveries.watch(part, now)

@@ -15,6 +15,8 @@ from jobroute.model import (
     JobRecord,
     PartRecord,
     PartState,
+    Past,
+    Retry,
     Target,
     Verdict,
 )
@@ -34,6 +36,9 @@ class Job:
     @ivar open: how many parts have no verdict.
     @ivar payload: L{None} if it must be read from the store.
     @ivar token: under which its call is known.
+    @ivar retry: L{None} is as by default.
+    @ivar max_lost: L{None} is the broker's setting.
+    @ivar origin: the number of the job that it was made from.
     """
 
     number: int
@@ -57,6 +62,9 @@ class Job:
     parts: list[Part] = field(factory=list)
     open: int = 0
     waits: dict[Wait, None] = field(factory=dict)
+    retry: Retry | None = None
+    max_lost: int | None = None
+    origin: int | None = None
 
     def record(self) -> JobRecord:
         """
@@ -77,6 +85,9 @@ class Job:
             run_limit=self.run_limit,
             deadline=self.deadline,
             submitted=self.submitted,
+            retry=self.retry,
+            max_lost=self.max_lost,
+            origin=self.origin,
         )
 
 
@@ -93,6 +104,9 @@ class Part:
     @ivar frames: how many frames the result has.
     @ivar told: whether those who wait were told its verdict.
     @ivar timer: belongs to L{jobroute.broker.timers}.
+    @ivar due: when it may have its next attempt, on the monotonic clock;
+        L{None} if that is at once.  Until then it is in no queue.
+    @ivar past: what earlier attempts left behind.
     """
 
     number: int
@@ -113,6 +127,15 @@ class Part:
     frames: int = 0
     told: bool = False
     timer: int | None = None
+    due: float | None = None
+    past: Past | None = None
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """
+        The agents that refused it, and are not given it again.
+        """
+        return () if self.past is None else self.past.refused
 
     def record(self) -> PartRecord:
         """
@@ -132,6 +155,7 @@ class Part:
             reason=self.reason,
             ended=self.ended,
             frames=self.frames,
+            past=self.past,
         )
 
     def outcome(self) -> dict[str, Any]:
@@ -163,6 +187,9 @@ class Attempt:
     @ivar inputs: what comes after its delivery.
     @ivar stopping: whether the agent is asked to stop it.
     @ivar lingering: whether the agent stopped it, but has no slot back yet.
+    @ivar overdue: whether it ran for too long, and another is to follow when
+        its agent lets go of it.
+    @ivar output: the last that the agent said of it, cut short.
     """
 
     part: Part
@@ -175,6 +202,15 @@ class Attempt:
     inputs: list[Frames] = field(factory=list, init=False)
     stopping: bool = False
     lingering: bool = False
+    overdue: bool = False
+    output: bytes | None = None
+
+    @property
+    def begun(self) -> bool:
+        """
+        Whether its agent works on it, as far as is known.
+        """
+        return self.sent != inf and not self.prefetched
 
     @property
     def key(self) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from jobroute.broker.deliveries import Deliveries
 from jobroute.broker.journal import Journal
 from jobroute.broker.parts import Attempt, Job, Part
 from jobroute.broker.registration import described
+from jobroute.broker.retries import Retries
 from jobroute.broker.roster import Agent, Roster
 from jobroute.broker.verdicts import Verdicts
 from jobroute.config import Settings
@@ -55,6 +56,7 @@ class Recovery:
     _deliveries: Deliveries
     _verdicts: Verdicts
     _journal: Journal
+    _retries: Retries
     _route: Callable[[str], IAgentRoute]
     _orphans: list[Part] = field(factory=list, init=False)
 
@@ -115,6 +117,9 @@ class Recovery:
             False,
             None,
             record.digest,
+            retry=record.retry,
+            max_lost=record.max_lost,
+            origin=record.origin,
         )
         self._verdicts.jobs[job.namespace, job.id] = job
         self._clients.job(job.client)
@@ -137,17 +142,23 @@ class Recovery:
             ended=record.ended,
             frames=record.frames,
             told=record.state is PartState.DONE,
+            past=record.past,
         )
         job.parts.append(part)
         if part.state is PartState.DONE:
             return
         job.open += 1
         if part.state is PartState.QUEUED:
+            wall = self._clock.wall()
             if job.queue_limit is not None:
                 # When a part came back to the queue nobody knows: not before now.
-                age = 0.0 if record.attempt else self._clock.wall() - job.submitted
-                part.queue_until = now + job.queue_limit - age
-            self._deliveries.enqueue(part)
+                since = record.due or (wall if record.attempt else job.submitted)
+                part.queue_until = now + job.queue_limit + since - wall
+            if record.due is not None and record.due > wall:
+                part.due = now + record.due - wall
+                self._deliveries.hold(part)
+            else:
+                self._deliveries.enqueue(part)
             return
         agent = self._roster.get(record.agent or "")
         if agent is None or agent.incarnation != record.incarnation:
@@ -169,7 +180,7 @@ class Recovery:
     def _orphan(self, part: Part) -> None:
         if part.cancelling:
             self._verdicts.end(part, Verdict.CANCELLED, None)
-        elif part.made >= part.job.attempts:
+        elif self._retries.pause(part, Verdict.LOST) is None:
             self._verdicts.end(part, Verdict.LOST, "Its agent is not known any more.")
         else:
             part.state = PartState.QUEUED

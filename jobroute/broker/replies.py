@@ -14,14 +14,16 @@ from typing import Any
 from attrs import define
 
 from jobroute.broker.deliveries import Deliveries
+from jobroute.broker.endings import Endings
 from jobroute.broker.events import Events
 from jobroute.broker.journal import Journal
+from jobroute.broker.losses import clipped
 from jobroute.broker.numbers import Numbers
 from jobroute.broker.parts import Attempt
 from jobroute.broker.roster import Agent
 from jobroute.broker.verdicts import Verdicts
 from jobroute.config import Limits
-from jobroute.model import Frames, PartialStored, ReplyKind, Verdict
+from jobroute.model import Advice, Frames, PartialStored, ReplyKind, Verdict
 
 _FINAL = {
     ReplyKind.RESULT: Verdict.SUCCEEDED,
@@ -46,6 +48,7 @@ class Replies:
     _events: Events
     _numbers: Numbers
     _deliveries: Deliveries
+    _endings: Endings
     _verdicts: Verdicts
     _counters: dict[str, int]
 
@@ -57,6 +60,7 @@ class Replies:
         value: Any,
         sequence: int,
         payload: Frames,
+        advice: Advice | None = None,
     ) -> None:
         """
         An agent says something of an attempt.
@@ -66,10 +70,12 @@ class Replies:
         if found is None or not found.current:
             self._late(agent, key, kind, value, sequence, found)
         elif verdict is not None:
-            self._final(agent, found, verdict, value, sequence, payload)
+            self._final(agent, found, verdict, value, sequence, payload, advice)
         elif kind is ReplyKind.PARTIAL:
             self._partial(agent, found, sequence, payload)
         elif kind is ReplyKind.PROGRESS:
+            found.output = clipped(value)
+            self._begun(found)
             for wait in found.part.job.waits:
                 wait.progress(found.part, value)
         elif kind is ReplyKind.CANCELLED:
@@ -95,6 +101,7 @@ class Replies:
         reason: Any,
         partials: int,
         payload: Frames,
+        advice: Advice | None,
     ) -> None:
         part = attempt.part
         if partials > part.partials:
@@ -102,7 +109,10 @@ class Replies:
             self._counters["partials_refused"] += 1
             return
         self._counters["replies"] += 1
-        self._verdicts.end(part, verdict, reason or None, payload)
+        if verdict is Verdict.SUCCEEDED:
+            self._verdicts.end(part, verdict, None, payload)
+        else:
+            self._endings.over(attempt, verdict, reason or None, payload, advice)
         self._settle(agent, attempt)
         self._deliveries.release(attempt)
 
@@ -119,6 +129,13 @@ class Replies:
     def _settled(self, agent: Agent, key: _Key) -> None:
         del agent.settling[key]
         agent.route.acknowledge(*key)
+
+    def _begun(self, attempt: Attempt) -> None:
+        """
+        An agent says something that it cannot say before it works.
+        """
+        if attempt.prefetched:
+            self._deliveries.started(attempt)
 
     def _partial(self, agent: Agent, attempt: Attempt, sequence: int, payload: Frames) -> None:
         part = attempt.part
@@ -139,6 +156,8 @@ class Replies:
             self._deliveries.stop(attempt)
             return
         part.partials = sequence
+        attempt.output = clipped(payload[0]) if payload else b""
+        self._begun(attempt)
         self._counters["partials"] += 1
         if part.job.volatile:
             self._tell_partial(agent, attempt, sequence, payload)
@@ -157,11 +176,14 @@ class Replies:
         if part.cancelling:
             self._verdicts.end(part, Verdict.CANCELLED, None)
             self._settle(agent, attempt)
+        elif attempt.overdue:
+            self._endings.over(attempt, Verdict.TIMED_OUT, None)
+            self._settle(agent, attempt)
         else:
             # Nobody works on it any more, whoever is to blame.
             reason = "Its agent stopped it, and was not asked to."
             self._refused(agent, attempt.key, ReplyKind.CANCELLED, reason)
-            self._deliveries.lost(attempt, reason)
+            self._endings.lost(attempt, reason)
             self._journal.park(agent.route.acknowledge, *attempt.key)
         if running:
             attempt.lingering = True

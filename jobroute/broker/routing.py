@@ -111,16 +111,41 @@ def route(part: Part, service: Service, roster: Roster) -> Agent | None:
     The agent that C{part} should go to now, or L{None} if it has to wait.
     """
     names = part.names
+    refused = part.refused
+    if refused:
+        fit = [a for a in fitting(part, service) if a.ready and a.credit > 0]
+        return service.policy.best(fit, 1)[0] if fit else None  # type: ignore[return-value]
     if names is None:
         return service.policy.pick()  # type: ignore[return-value]
-    fit: list[ICandidate] = []
+    free: list[ICandidate] = []
     for name in names:
         agent = roster.get(name)
         if agent is not None and agent.ready and agent.credit > 0 and name in service.agents:
-            fit.append(agent)
-    if len(fit) > 1:
-        return service.policy.best(fit, 1)[0]  # type: ignore[return-value]
-    return fit[0] if fit else None  # type: ignore[return-value]
+            free.append(agent)
+    if len(free) > 1:
+        return service.policy.best(free, 1)[0]  # type: ignore[return-value]
+    return free[0] if free else None  # type: ignore[return-value]
+
+
+def fitting(part: Part, service: Service, refused: bool = False) -> list[Agent]:
+    """
+    The agents that could be given a part if they had credit.
+
+    @param refused: also those that refused it.
+    """
+    no = () if refused else part.refused
+    names = service.agents if part.names is None else part.names
+    agents = (service.agents.get(name) for name in names if name not in no)
+    return [agent for agent in agents if agent is not None and not agent.draining]
+
+
+def all_refused(part: Part, service: Service) -> bool:
+    """
+    Whether nobody is left who could be given a part: all refused it.
+    """
+    if part.names is not None and all(name in part.refused for name in part.names):
+        return True
+    return not fitting(part, service) and bool(fitting(part, service, refused=True))
 
 
 def why(part: Part, service: Service | None, roster: Roster) -> tuple[str, str]:
@@ -144,6 +169,15 @@ def why(part: Part, service: Service | None, roster: Roster) -> tuple[str, str]:
                 f"None of {asked} offers the service {name}; {offering[0].name} does.",
             )
         offering = chosen
+    if part.refused:
+        left = [a for a in offering if a.name not in part.refused]
+        if not left:
+            refusing = ", ".join(part.refused[-5:])
+            return (
+                "refused",
+                f"{refusing} refused it, and no other agent offers the service {name}.",
+            )
+        offering = left
     ready = [a for a in offering if a.ready]
     if not ready:
         nearest = offering[0]

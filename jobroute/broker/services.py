@@ -24,8 +24,20 @@ from jobroute.interfaces import IPolicy
 if TYPE_CHECKING:
     from jobroute.broker.roster import Agent
 
-_Names = tuple[str, ...] | None
+#: Whom a line is for: these names, or all but those.
+_Names = tuple[str, ...] | frozenset[str] | None
 _Turns = OrderedDict[str, OrderedDict[Part, None]]
+
+
+def _names(part: Part) -> _Names:
+    """
+    Who may be given a part; not those that refused it.
+    """
+    if part.past is None or not part.past.refused:
+        return part.names
+    if part.names is None:
+        return frozenset(part.past.refused)
+    return tuple(name for name in part.names if name not in part.past.refused)
 
 
 @define(eq=False, repr=False)
@@ -117,6 +129,8 @@ class Service:
 
     @ivar agents: those that offer it, suspects included.
     @ivar queued: how many parts wait, in all lines.
+    @ivar waiting: how many wait for the moment of their next attempt, in none.
+    @ivar taken: how many left the lines to be given to an agent.
     """
 
     name: str
@@ -124,18 +138,25 @@ class Service:
     _turns: Iterator[int] = field(factory=count)
     agents: dict[str, Agent] = field(factory=dict, init=False)
     queued: int = field(default=0, init=False)
+    waiting: int = field(default=0, init=False)
+    taken: int = field(default=0, init=False)
     _lines: dict[_Names, Line] = field(factory=dict, init=False)
     _by_name: dict[str, dict[_Names, Line]] = field(factory=dict, init=False)
+    _but: dict[frozenset[str], Line] = field(factory=dict, init=False)
 
     def push(self, part: Part, first: bool = False) -> None:
         """
         Let a part wait in its line.
         """
-        line = self._lines.get(part.names)
+        names = _names(part)
+        line = self._lines.get(names)
         if line is None:
-            line = self._lines[part.names] = Line(part.names, next(self._turns))
-            for name in part.names or ():
-                self._by_name.setdefault(name, {})[part.names] = line
+            line = self._lines[names] = Line(names, next(self._turns))
+            if isinstance(names, frozenset):
+                self._but[names] = line
+            else:
+                for name in names or ():
+                    self._by_name.setdefault(name, {})[names] = line
         line.push(part, first)
         self.queued += 1
 
@@ -143,7 +164,7 @@ class Service:
         """
         Take a waiting part out.
         """
-        line = self._lines[part.names]
+        line = self._lines[_names(part)]
         line.remove(part)
         self._shrink(line)
 
@@ -156,6 +177,9 @@ class Service:
         for line in self._by_name.get(name, {}).values():
             if best is None or line.rank < best.rank:
                 best = line
+        for refused, line in self._but.items():
+            if name not in refused and (best is None or line.rank < best.rank):
+                best = line
         return best
 
     def pop(self, line: Line) -> Part:
@@ -164,6 +188,7 @@ class Service:
         """
         part = line.pop()
         line.turn = next(self._turns)
+        self.taken += 1
         self._shrink(line)
         return part
 
@@ -172,6 +197,9 @@ class Service:
         if line.size:
             return
         del self._lines[line.names]
+        if isinstance(line.names, frozenset):
+            del self._but[line.names]
+            return
         for name in line.names or ():
             lines = self._by_name[name]
             del lines[line.names]
@@ -212,7 +240,7 @@ class Services:
         """
         Forget a service that nobody offers and nobody waits for.
         """
-        if not service.queued and not service.agents:
+        if not (service.queued or service.waiting or service.agents):
             self._services.pop(service.name, None)
 
     def __len__(self) -> int:

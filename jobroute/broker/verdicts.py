@@ -23,7 +23,7 @@ from jobroute.config import Limits
 from jobroute.errors import InternalError, JobrouteError, Stopping, UnknownOutcome
 from jobroute.interfaces import IClock, IReplyTo, IStorage
 from jobroute.log import Logger
-from jobroute.model import Frames, JobEnded, PartEnded, PartState, Verdict
+from jobroute.model import Frames, JobEnded, PartEnded, PartState, Past, Verdict
 
 
 @define(eq=False, repr=False)
@@ -81,9 +81,18 @@ class Verdicts:
                 stored = self._storage.partials(part.number, part.made, 0, part.partials)
                 wait.replay(part, stored)
 
-    def end(self, part: Part, verdict: Verdict, reason: str | None, frames: Frames = ()) -> None:
+    def end(
+        self,
+        part: Part,
+        verdict: Verdict,
+        reason: str | None,
+        frames: Frames = (),
+        past: Past | None = None,
+    ) -> None:
         """
         Give a part its verdict.
+
+        @param past: its past, if there is something new in it.
         """
         job = part.job
         part.attempt = None
@@ -102,7 +111,7 @@ class Verdicts:
             return
         part.ended = self._clock.wall()
         self._journal.append(
-            PartEnded(part.number, verdict, reason, part.agent, part.ended, frames)
+            PartEnded(part.number, verdict, reason, part.agent, part.ended, frames, past)
         )
         self._events.record(
             "part.ended",

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from jobroute.config import Limits
 from jobroute.errors import BadMessage, TransportError
 from jobroute.interfaces import Delivery, IAgentRoute, IAgents
-from jobroute.model import Frames, Held, ReplyKind
+from jobroute.model import Advice, Frames, Held, ReplyKind
 from jobroute.protocols.base import SocketProtocol
 from jobroute.wire.backend import (
     AgentMessage,
@@ -252,8 +252,11 @@ class BackendProtocol(SocketProtocol):
             value = message.value
         elif kind is ReplyKind.CANCELLED:
             value = message.running
+        advice = None
+        if not message.retry or message.retry_after is not None:
+            advice = Advice(message.retry, message.retry_after)
         self.agents.replied(
-            route, message.part, message.attempt, kind, value, sequence, message.payload
+            route, message.part, message.attempt, kind, value, sequence, message.payload, advice
         )
 
     def _other(self, route: AgentRoute, message: AgentMessage) -> None:

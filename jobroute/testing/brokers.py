@@ -100,6 +100,7 @@ class SimulatedBroker(Process):
             clock=self.clock,
             storage=self.disk,
             directory=NoDirectory(""),
+            random=self.random,
         )
         service.whenReady().addCallbacks(self._ready, self._unready)
         service.startService()

@@ -119,6 +119,9 @@ def decode_announcement(frames: list[bytes], limits: Limits) -> Announcement:
 class AgentMessage(msgspec.Struct):
     """
     What an agent says; which members mean something depends on C{message}.
+
+    @ivar retry: whether another attempt would be worth it.
+    @ivar retry_after: in how many seconds at the earliest.
     """
 
     message: Literal[
@@ -142,6 +145,8 @@ class AgentMessage(msgspec.Struct):
     value: Raw = _NULL
     reason: Annotated[str, Meta(max_length=65536)] = ""
     running: bool = False
+    retry: bool = True
+    retry_after: Annotated[float, Meta(ge=0, lt=text.YEAR)] | None = None
     nonce: Annotated[str, Meta(max_length=64)] = ""
     answer: bool = False
     held: list[Pair] = []

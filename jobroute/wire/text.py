@@ -37,6 +37,9 @@ _KINDS = {
 
 _value = msgspec.json.Decoder()
 
+#: No duration has so many seconds.
+YEAR = 31_536_000
+
 #: 1 to 128 characters, the first a letter or digit.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z"
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import msgspec
@@ -386,6 +387,7 @@ class Kit:
             self.disk,
             lambda: {"pid": 1, "endpoints": {}},
             observers=self.observers,
+            random=Random(7),
         )
         self.broker._recovery._route = self.route
         opened = self.disk.open(self.broker.journal.committed, self.trouble)

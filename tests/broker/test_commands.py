@@ -209,6 +209,7 @@ class StatusTests(SynchronousTestCase):
                 "jobs": 3,
                 "calls": 1,
                 "queued": 3,
+                "waiting": 0,
                 "running": 1,
                 "clients": 1,
                 "journal": 0,
@@ -217,7 +218,10 @@ class StatusTests(SynchronousTestCase):
         )
         self.assertEqual(
             said["services"],
-            {"s": {"queued": 3, "agents": 1}, "idle": {"queued": 0, "agents": 1}},
+            {
+                "s": {"queued": 3, "waiting": 0, "agents": 1},
+                "idle": {"queued": 0, "waiting": 0, "agents": 1},
+            },
         )
         self.assertEqual((said["storage"]["jobs"], said["storage"]["parts"]), (3, 3))
 
@@ -323,6 +327,9 @@ class HistoryTests(SynchronousTestCase):
                 "attempts": 5,
                 "queue_limit": 8.0,
                 "run_limit": 9.0,
+                "retry": None,
+                "max_lost": None,
+                "origin": None,
                 "deadline": 1_700_000_007.0,
                 "submitted": 1_700_000_000.0,
                 "state": "ended",
@@ -344,6 +351,11 @@ class HistoryTests(SynchronousTestCase):
                     "reason": None,
                     "ended": 1_700_000_000.0,
                     "frames": 1,
+                    "due": None,
+                    "released": False,
+                    "losses": 0,
+                    "evidence": [],
+                    "refused": [],
                 }
             ],
         )

@@ -59,13 +59,15 @@ class Agents:
         value: Any,
         sequence: int,
         payload: Any,
+        advice: Any = None,
     ) -> None:
         """
         See L{IAgents.replied}.
         """
         if kind is ReplyKind.PROGRESS:
             value = bytes(value)
-        self.told.append((kind, part, attempt, value, sequence, payload))
+        said = (kind, part, attempt, value, sequence, payload)
+        self.told.append(said if advice is None else (*said, advice))
 
     def released(self, route: IAgentRoute, part: int, attempt: int) -> None:
         """

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.agent.outbox import Outbox
 from jobroute.broker import submissions
-from jobroute.broker.deliveries import Deliveries
+from jobroute.broker.endings import Endings
 from jobroute.broker.heartbeat import Heartbeat
 from jobroute.broker.journal import Journal
 from jobroute.broker.recovery import Recovery
@@ -21,7 +21,7 @@ from jobroute.broker.replies import Replies
 from jobroute.broker.roster import Agent
 from jobroute.broker.verdicts import Verdicts
 from jobroute.interfaces import Due
-from jobroute.model import AttemptMade, Change, Frames, JobAccepted, PartState, ReplyKind
+from jobroute.model import Advice, AttemptMade, Change, Frames, JobAccepted, PartState, ReplyKind
 from jobroute.testing import promises, sureties
 from jobroute.testing.checker import title
 from jobroute.testing.faults import (
@@ -122,13 +122,14 @@ class MutationTests(SynchronousTestCase):
             value: Any,
             sequence: int,
             payload: Frames,
+            advice: Advice | None = None,
         ) -> None:
             for job in list(self._verdicts.jobs.values()):
                 for part in job.parts:
                     attempt = part.attempt
                     if part.number == key[0] and attempt and kind is ReplyKind.RESULT:
                         agent, key, sequence = attempt.agent, attempt.key, 0
-            replied(self, agent, key, kind, value, sequence, payload)
+            replied(self, agent, key, kind, value, sequence, payload, advice)
 
         self.patch(Replies, "replied", careless)
         self.caught(promises.no_stale_answer, freeze, partition)
@@ -137,14 +138,14 @@ class MutationTests(SynchronousTestCase):
         """
         What is lost is given to another agent, however often.
         """
-        lost = Deliveries.lost
+        lost = Endings.lost
 
-        def again(self: Deliveries, attempt: Any, reason: str) -> None:
+        def again(self: Endings, attempt: Any, reason: str, died: bool = False) -> None:
             if attempt.current:
                 attempt.part.job.attempts = attempt.part.made + 1
-            lost(self, attempt, reason)
+            lost(self, attempt, reason, died)
 
-        self.patch(Deliveries, "lost", again)
+        self.patch(Endings, "lost", again)
         self.caught(promises.attempts_as_allowed)
 
     def test_impatient(self) -> None:

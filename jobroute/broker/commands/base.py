@@ -20,7 +20,7 @@ from jobroute.wire import text
 ROLES = ("observer", "operator", "admin")
 
 Name = Annotated[str, Meta(pattern=text.NAME)]
-Seconds = Annotated[float, Meta(gt=0, lt=31_536_000)]
+Seconds = Annotated[float, Meta(gt=0, lt=text.YEAR)]
 Index = Annotated[int, Meta(ge=0, lt=2**31)]
 Token = Annotated[str, Meta(min_length=16, max_length=128)]
 Stream = list[Literal["progress", "partial", "part"]]

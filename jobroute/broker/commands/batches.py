@@ -20,7 +20,9 @@ from jobroute.broker.commands.jobs import (
     NULL,
     Attempts,
     JobProperties,
+    MaxLost,
     Priority,
+    RetryGiven,
     TargetGiven,
     checked_header,
     checked_target,
@@ -47,6 +49,8 @@ class Shareable(Properties, kw_only=True):
     header: Raw = NULL
     priority: Priority | UnsetType = UNSET
     attempts: Attempts | UnsetType = UNSET
+    retry: RetryGiven | UnsetType = UNSET
+    max_lost: MaxLost | UnsetType = UNSET
     queue_limit: Seconds | UnsetType | None = UNSET
     run_limit: Seconds | UnsetType | None = UNSET
     deadline: Seconds | UnsetType | None = UNSET
@@ -59,6 +63,8 @@ _PLAIN = (
     "client",
     "priority",
     "attempts",
+    "retry",
+    "max_lost",
     "queue_limit",
     "run_limit",
     "deadline",

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from attrs import define
+from attrs import asdict, define
 from msgspec import Meta, Raw
 
 from jobroute.broker.commands.base import LATER, Command, JobName, Name, Properties
 from jobroute.broker.finder import Finder
 from jobroute.broker.journal import Journal
+from jobroute.broker.losses import described
 from jobroute.broker.parts import Job
 from jobroute.broker.reads import Reads
 from jobroute.config import Limits
@@ -114,6 +115,9 @@ def _job(job: JobRecord) -> dict[str, Any]:
         "attempts": job.attempts,
         "queue_limit": job.queue_limit,
         "run_limit": job.run_limit,
+        "retry": None if job.retry is None else asdict(job.retry),
+        "max_lost": job.max_lost,
+        "origin": job.origin,
         "deadline": job.deadline,
         "submitted": job.submitted,
     }
@@ -132,6 +136,9 @@ def _part(part: PartRecord) -> dict[str, Any]:
         "reason": part.reason,
         "ended": part.ended,
         "frames": part.frames,
+        "due": part.due,
+        "released": part.released,
+        **described(part.past),
     }
 
 

@@ -13,12 +13,13 @@ from attrs import define
 from msgspec import Meta, Raw
 
 from jobroute.broker.commands.base import LATER, Command, Name, Properties, Seconds, Stream, Token
+from jobroute.broker.retries import DEFAULT
 from jobroute.broker.submissions import Answer, Submissions
 from jobroute.broker.waits import Calls
 from jobroute.config import Limits
 from jobroute.errors import BadMessage, BadProperty, JobrouteError, TooLarge
 from jobroute.interfaces import AnswerKind, Caller, IDispatcher, IReplyTo
-from jobroute.model import Frames, JobRequest, Target
+from jobroute.model import Frames, JobRequest, Retry, Target, Verdict
 from jobroute.model import Limits as TimeLimits
 from jobroute.wire import text
 
@@ -35,8 +36,37 @@ class TargetObject(msgspec.Struct, forbid_unknown_fields=True):
     count: Annotated[int, Meta(ge=1, lt=2**31)] | Literal["all"] | None = None
 
 
+class RetryObject(msgspec.Struct, forbid_unknown_fields=True):
+    """
+    Which outcomes of an attempt are worth another, and when.
+    """
+
+    on: tuple[Literal["lost", "failed", "timed_out", "refused"], ...] = ("lost",)
+    delay: Annotated[float, Meta(ge=0, lt=text.YEAR)] = DEFAULT.delay
+    factor: Annotated[float, Meta(ge=1, le=100)] = DEFAULT.factor
+    max_delay: Annotated[float, Meta(ge=0, lt=text.YEAR)] = DEFAULT.max_delay
+    jitter: Annotated[float, Meta(ge=0, le=1)] = DEFAULT.jitter
+
+    def retry(self) -> Retry:
+        """
+        The same as the dispatcher takes it.
+
+        @raise BadProperty: if it names something twice.
+        """
+        if len(set(self.on)) != len(self.on):
+            twice = next(verdict for verdict, times in Counter(self.on).items() if times > 1)
+            raise BadProperty(f"retry.on names {twice} twice.")
+        on = tuple(map(Verdict, self.on))
+        return Retry(on, self.delay, self.factor, self.max_delay, self.jitter)
+
+
 TargetGiven = Literal["any", "all"] | TargetObject
 Priority = Annotated[int, Meta(ge=-1000, le=1000, description="higher is delivered first")]
+RetryGiven = Annotated[RetryObject | None, Meta(description="what is worth another attempt")]
+MaxLost = Annotated[
+    Annotated[int, Meta(ge=1, le=1000)] | None,
+    Meta(description="how many agents a part may cost their lives"),
+]
 Attempts = Annotated[int, Meta(ge=1, lt=2**31, description="how often it is given to an agent")]
 
 
@@ -52,6 +82,8 @@ class JobProperties(Properties, kw_only=True):
     header: Annotated[Raw, Meta(description="any JSON value for the agent")] = NULL
     priority: Priority = 0
     attempts: Attempts = 1
+    retry: RetryGiven = None
+    max_lost: MaxLost = None
     queue_limit: Annotated[Seconds | None, Meta(description="seconds in the queue")] = None
     run_limit: Annotated[Seconds | None, Meta(description="seconds of one attempt")] = None
     deadline: Annotated[Seconds | None, Meta(description="seconds for everything")] = None
@@ -152,6 +184,8 @@ def request(
         p.priority,
         p.attempts,
         TimeLimits(p.queue_limit, p.run_limit, p.deadline),
+        None if p.retry is None else p.retry.retry(),
+        p.max_lost,
     )
 
 

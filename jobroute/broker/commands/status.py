@@ -104,7 +104,11 @@ class Stats(Command):
             "counters": dict(self._counters),
             "gauges": self._gauges(),
             "services": {
-                service.name: {"queued": service.queued, "agents": len(service.agents)}
+                service.name: {
+                    "queued": service.queued,
+                    "waiting": service.waiting,
+                    "agents": len(service.agents),
+                }
                 for service in self._services
             },
         }
