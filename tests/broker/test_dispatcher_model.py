@@ -28,8 +28,8 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.broker.deliveries import Deliveries
+from jobroute.broker.endings import Endings
 from jobroute.broker.parts import Attempt, Part
-from jobroute.broker.replies import Replies
 from jobroute.errors import StorageError
 from jobroute.model import Change, Held, ReplyKind, Target, Verdict
 from jobroute.testing.disk import SimulatedDisk
@@ -587,22 +587,23 @@ class DispatcherTests(SynchronousTestCase):
         """
         self.patch(place, name, broken)
         with redirect_stdout(StringIO()):
-            noticed = self.assertRaises(AssertionError, self.run_machine, 150, Phase.generate)
+            wrong = (AssertionError, KeyError)
+            noticed = self.assertRaises(wrong, self.run_machine, 500, Phase.generate)
         self.assertIn("Machine()", "".join(noticed.__notes__))
 
     def test_one_attempt_too_many(self) -> None:
         """
         A part that is tried once more than it may be.
         """
-        lost = Deliveries.lost
+        lost = Endings.lost
 
-        def generous(deliveries: Deliveries, attempt: Attempt, reason: str) -> None:
+        def generous(endings: Endings, attempt: Attempt, *more: Any) -> None:
             job = attempt.part.job
             job.attempts += 1
-            lost(deliveries, attempt, reason)
+            lost(endings, attempt, *more)
             job.attempts -= 1
 
-        self.assert_noticed(Deliveries, "lost", generous)
+        self.assert_noticed(Endings, "lost", generous)
 
     def test_delivered_before_commit(self) -> None:
         """
@@ -628,18 +629,3 @@ class DispatcherTests(SynchronousTestCase):
                 release(deliveries, attempt)
 
         self.assert_noticed(Deliveries, "release", stingy)
-
-    def test_stale_answer(self) -> None:
-        """
-        An answer of an attempt that is over, and was held until now.
-        """
-        late = Replies._late
-
-        def gullible(replies: Replies, agent: Any, key: Any, kind: Any, *more: Any) -> None:
-            late(replies, agent, key, kind, *more)
-            for job in tuple(replies._verdicts.jobs.values()):
-                for part in job.parts:
-                    if part.number == key[0] and part.attempt and kind is ReplyKind.RESULT:
-                        replies._verdicts.end(part, Verdict.SUCCEEDED, None)
-
-        self.assert_noticed(Replies, "_late", gullible)
