@@ -37,7 +37,7 @@ from tests.broker.kit import FakeAgent, Kit, Reply
 from tests.broker.reference import Key, Reference
 
 #: How many runs, of how many steps at most.
-EXAMPLES = int(os.environ.get("JOBROUTE_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("JOBROUTE_EXAMPLES", "80"))
 STEPS = 60
 
 #: Seconds until a job expires that says nothing of it.  Limits end between
