@@ -4,6 +4,7 @@ Tests of L{jobroute.broker.waits}.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,6 +14,7 @@ from jobroute.config import Limits
 from jobroute.errors import StorageError
 from jobroute.interfaces import AnswerKind
 from jobroute.model import Frames
+from jobroute.testing.disk import SimulatedDisk
 from tests.broker.kit import Kit, Reply
 
 TOKEN = "0123456789abcdef"
@@ -44,6 +46,28 @@ class WaitTests(SynchronousTestCase):
         for reply in (early, late):
             self.assertEqual((reply.result["job"], reply.payload), ("j", (b"y",)))
         self.assertEqual(self.wait().code, "no-such-job")
+
+    def test_accepted_meanwhile(self) -> None:
+        """
+        A job that is handed in, and stored, while the store is read for a
+        wait is waited for.
+        """
+        find = SimulatedDisk.find
+        read: list[Callable[[], object]] = []
+
+        def later(self: SimulatedDisk, *arguments: Any) -> Deferred[Any]:
+            answer: Deferred[Any] = Deferred()
+            read.append(lambda: find(self, *arguments).chainDeferred(answer))
+            return answer
+
+        with_delay = self.patch(SimulatedDisk, "find", later)
+        reply = self.wait()
+        with_delay.restore()
+        self.kit.submit(b"x", job="j")
+        read[0]()
+        self.assertEqual(reply.answers, [])
+        self.kit.agent().result(None, b"y")
+        self.assertEqual((reply.result["job"], reply.payload), ("j", (b"y",)))
 
     def test_timeout(self) -> None:
         """

@@ -118,14 +118,22 @@ class WaitCommand(Command):
             if job is None:
                 ended = self._recent.get((p.namespace, p.job))
                 if ended is None:
-                    return self._reads.begin(self._stored, p.namespace, p.job, reply_to)
+                    return self._reads.begin(self._stored, p, caller, reply_to)
                 reply_to.answer(AnswerKind.RESULT, *ended)
                 return LATER
+        return self._wait(job, p, caller, reply_to)
+
+    def _wait(self, job: Job, p: WaitProperties, caller: Caller, reply_to: IReplyTo) -> Any:
         self._dispatcher.wait(job, reply_to, caller.name, tuple(p.stream), p.timeout)
         return LATER
 
-    async def _stored(self, namespace: str, id: str, reply_to: IReplyTo) -> Any:
-        record = await self._finder.stored(namespace, id)
+    async def _stored(self, p: WaitProperties, caller: Caller, reply_to: IReplyTo) -> Any:
+        assert p.job is not None
+        record = await self._finder.stored(p.namespace, p.job)
+        job = self._dispatcher.find(p.namespace, p.job)
+        if job is not None:
+            # It was handed in while the store was read.
+            return self._wait(job, p, caller, reply_to)
         parts = await self._storage.parts(record.number)
         outcome, frames = await gather_stored(
             record.id, record.number, parts, self._storage, self._limits
