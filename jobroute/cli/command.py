@@ -14,7 +14,17 @@ from typing import Any
 import click
 
 from jobroute import __version__
-from jobroute.cli import completion, demo, doctor, jobs, looking, options, processes, store
+from jobroute.cli import (
+    completion,
+    demo,
+    doctor,
+    jobs,
+    looking,
+    offered,
+    options,
+    processes,
+    store,
+)
 from jobroute.cli.session import Session
 from jobroute.cli.stage import StageError
 from jobroute.client.questions import broker_url
@@ -52,9 +62,15 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """
-        In the order in which one meets them.
+        In the order in which one meets them; then those of other packages.
         """
-        return list(self.commands)
+        return [*self.commands, *(name for name in offered.names() if name not in self.commands)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """
+        One of ours, or what an installed package offers under this name.
+        """
+        return super().get_command(ctx, cmd_name) or offered.named(cmd_name)
 
     def _explain(self, ctx: click.Context, error: JobrouteError) -> int:
         session: Session = ctx.obj
