@@ -4,9 +4,11 @@
 VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-# How many tests at a time; how many seeds for the simulation; what to test.
+# How many tests at a time; how many seeds for the simulation; how long a
+# torture takes; what to test.
 JOBS ?= 2
 SEEDS ?= 200
+MINUTES ?= 1
 TESTS ?= tests
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -14,13 +16,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # COVERAGE=1 measures the branches that the tests take.
 RUN = $(if $(COVERAGE),$(VENV)/bin/python -m coverage run -m,$(VENV)/bin/python -m)
 
-.PHONY: help environment demo test bench simulate coverage dev test-packaging lint types doc news clean
+.PHONY: help environment demo test bench simulate torture coverage dev test-packaging lint types doc news clean
 
 help:
 	@echo "make demo            a broker, four agents and a real job for them, in half a minute"
 	@echo "make test            all tests (TESTS=tests.test_house: some; JOBS=1: one at a time, in one process)"
 	@echo "make bench           how fast it is, against a plain forwarder"
 	@echo "make simulate        crashes without end, by seed (SEEDS=2000: so many)"
+	@echo "make torture         real processes, killed and judged (MINUTES=10: for so long)"
 	@echo "make coverage        all tests, and which branches they took"
 	@echo "make environment     just the virtual environment; make dev: with the tools for development"
 	@echo "make test-packaging  wheel, sdist and editable install, each in a new environment"
@@ -54,6 +57,9 @@ bench: $(VENV)/.made
 
 simulate: $(VENV)/.made
 	@$(VENV)/bin/python -m jobroute.testing.simulate --seeds $(SEEDS)
+
+torture: $(VENV)/.made
+	@$(VENV)/bin/jobroute torture --minutes $(MINUTES)
 
 coverage: $(VENV)/.made
 	@$(VENV)/bin/python -m coverage erase

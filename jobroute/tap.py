@@ -159,9 +159,12 @@ class BrokerProcess(BrokerService):
         self._reactor.stop()
 
 
-def makeService(options: Options, reactor: Any = None) -> IService:
+def makeService(options: Options, reactor: Any = None, **parts: Any) -> IService:
     """
     Make the service that C{twistd} and C{twist} run.
+
+    @param parts: of the broker, if they are not its own; as L{BrokerService}
+        takes them.
     """
     log.set_level(options.settings.log_level)
     settings = options.settings
@@ -170,7 +173,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     if parent.get("uid") is not None:
         gid = parent.get("gid")
         directory.owner = parent["uid"], -1 if gid is None else gid
-    service = BrokerProcess(settings, reactor, directory=directory)
+    service = BrokerProcess(settings, reactor, directory=directory, **parts)
     # twist has no such option: it never is a daemon.
     service.daemon = not parent.get("nodaemon", True)
     made: IService = service

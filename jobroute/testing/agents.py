@@ -5,7 +5,7 @@ The real agent in a simulated process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any
@@ -14,11 +14,8 @@ from attrs import define, field
 from twisted.python.failure import Failure
 
 from jobroute.agent import Agent
-from jobroute.agent.attempts import Attempt
-from jobroute.testing.clock import SimulatedReactor
 from jobroute.testing.errands import Worker
 from jobroute.testing.processes import Process
-from jobroute.testing.tap import TappedNetwork
 
 
 @define(eq=False)
@@ -42,12 +39,6 @@ class SimulatedPool:
         """
 
 
-def _nobody(address: str, received: bool, frames: Sequence[bytes]) -> None:
-    """
-    The broker's history has all that is said.
-    """
-
-
 @define(eq=False)
 class SimulatedAgent(Process):
     """
@@ -69,11 +60,11 @@ class SimulatedAgent(Process):
         Live, the first time or again: each time as a new incarnation.
         """
         self.begin()
-        worker = Worker(self.reactor, self.who, partial(self._noted, self.reactor))
+        worker = Worker(self.reactor, self.who, partial(self._noted, self.who))
         agent = self.agent = Agent(
             self.place.url,
             self.reactor,
-            TappedNetwork(self.host, _nobody, self._passes),
+            self.host,
             self.name,
             worker.functions(self.rare),
             self.slots,
@@ -101,22 +92,8 @@ class SimulatedAgent(Process):
         self.note("stopping")
         self.agent.stopService()
 
-    @property
-    def attempts(self) -> list[Attempt]:
-        """
-        What it holds.
-        """
-        incarnation = None if self.agent is None else self.agent.incarnation
-        return [] if incarnation is None else incarnation.core.work.attempts
-
-    def _noted(self, reactor: SimulatedReactor, what: str, **said: Any) -> None:
-        if reactor.alive:
-            self.note(what, **said)
-
-    def _passes(self, address: str, received: bool, frames: Sequence[bytes]) -> bool:
-        reactor = self.reactor
-        self.instruction()
-        return reactor.alive
+    def _noted(self, who: str, what: str, **said: Any) -> None:
+        self.place.history.add(who, what, **said)
 
     def _stopped(self, life: int) -> None:
         if self.up and self.life == life:

@@ -18,6 +18,11 @@ from jobroute.wire.backend import decode_agent_message, decode_broker_message
 _any = msgspec.json.Decoder()
 
 
+def _identity(frames: Sequence[bytes]) -> str:
+    # A connection whose identity was taken over gets another one, of bytes.
+    return frames[0].decode("ascii", "backslashreplace")
+
+
 @define(eq=False)
 class Overheard:
     """
@@ -48,7 +53,10 @@ class Overheard:
 
     def _heard(self, frames: Sequence[bytes]) -> None:
         message = decode_agent_message(list(frames[1:]), self._settings.limits)
-        said: dict[str, Any] = {"agent": frames[0].decode(), "message": message.message}
+        said: dict[str, Any] = {
+            "agent": frames[0].decode("utf-8", "backslashreplace"),
+            "message": message.message,
+        }
         if message.part:
             said.update(part=message.part, attempt=message.attempt)
             if message.message == "partial":
@@ -59,7 +67,10 @@ class Overheard:
 
     def _said(self, frames: Sequence[bytes]) -> None:
         message = decode_broker_message(list(frames[1:]))
-        said: dict[str, Any] = {"agent": frames[0].decode(), "message": message.message}
+        said: dict[str, Any] = {
+            "agent": frames[0].decode("utf-8", "backslashreplace"),
+            "message": message.message,
+        }
         match message.message:
             case "deliver":
                 said.update(part=message.part, attempt=message.attempt, job=message.job)

@@ -5,7 +5,7 @@ One run of the simulation, from its seed to its judgement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -17,7 +17,6 @@ from zope.interface import implementer
 from jobroute.log import least_level, set_level
 from jobroute.model import JobFilter
 from jobroute.testing.checker import Breach, judge
-from jobroute.testing.disk import FSYNC
 from jobroute.testing.evidence import Evidence, Stored
 from jobroute.testing.faults import FAULTS, Fault
 from jobroute.testing.world import World
@@ -36,7 +35,6 @@ class Report:
     @ivar breaches: the promises that were broken.
     @ivar messages: how many messages came to somebody.
     @ivar seconds: of simulated time.
-    @ivar coverage: how many faults struck when a part was in which state.
     """
 
     seed: int
@@ -44,7 +42,6 @@ class Report:
     breaches: list[Breach]
     messages: int
     seconds: float
-    coverage: dict[tuple[str, str], int] = field(factory=dict)
 
     @property
     def digest(self) -> str:
@@ -58,19 +55,12 @@ def simulate(seed: int, faults: Mapping[Fault, int] = FAULTS) -> Report:
     """
     Run a world and judge it.
     """
-    world = World(seed, faults)
-    bugs = Bugs(lambda: world.dying)
+    bugs = Bugs()
     with bugs.listening():
+        world = World(seed, faults)
         world.run()
         evidence = Evidence(world.history, _stored(world), world.quiet, bugs.found)
-    return Report(
-        seed,
-        evidence,
-        judge(evidence),
-        world.network.delivered,
-        world.clock.now,
-        world.coverage.counts,
-    )
+    return Report(seed, evidence, judge(evidence), world.network.delivered, world.clock.now)
 
 
 @implementer(ILogObserver)
@@ -80,10 +70,7 @@ class Bugs:
     Hears what is logged as a bug.
 
     @ivar found: what was said of each.
-    @ivar ignored: whether what is said just now is of no interest.
     """
-
-    ignored: Callable[[], bool] = lambda: False
 
     found: list[str] = field(factory=list)
 
@@ -91,9 +78,7 @@ class Bugs:
         """
         Something was logged.
         """
-        if event.get("log_level") is LogLevel.critical and not self.ignored():
-            if event.get("reason") == FSYNC:
-                return
+        if event.get("log_level") is LogLevel.critical:
             failure = event.get("log_failure")
             said = formatEvent(event)
             self.found.append(said if failure is None else f"{said} {failure.getTraceback()}")

@@ -26,16 +26,6 @@ from jobroute.interfaces import (
 #: Told the address, whether the message was received, and its frames.
 Tell = Callable[[str, bool, Sequence[bytes]], None]
 
-#: Asked whether a message gets through.
-Passes = Callable[[str, bool, Sequence[bytes]], bool]
-
-
-def everything(address: str, received: bool, frames: Sequence[bytes]) -> bool:
-    """
-    All messages get through.
-    """
-    return True
-
 
 @implementer(IMessageTransport)
 @define(eq=False)
@@ -43,15 +33,13 @@ class _Transport:
     _transport: IMessageTransport
     _address: str
     _tell: Tell
-    _passes: Passes
 
     def send(self, frames: Sequence[bytes]) -> None:
         """
         See L{IMessageTransport.send}.
         """
-        if self._passes(self._address, False, frames):
-            self._transport.send(frames)
-            self._tell(self._address, False, frames)
+        self._transport.send(frames)
+        self._tell(self._address, False, frames)
 
     def loseConnection(self) -> None:
         """
@@ -66,23 +54,19 @@ class _Protocol:
     _protocol: IMessageProtocol
     _address: str
     _tell: Tell
-    _passes: Passes
 
     def makeConnection(self, transport: IMessageTransport) -> None:
         """
         See L{IMessageProtocol.makeConnection}.
         """
-        self._protocol.makeConnection(
-            _Transport(transport, self._address, self._tell, self._passes)
-        )
+        self._protocol.makeConnection(_Transport(transport, self._address, self._tell))
 
     def messageReceived(self, frames: list[bytes]) -> None:
         """
         See L{IMessageProtocol.messageReceived}.
         """
-        if self._passes(self._address, True, frames):
-            self._tell(self._address, True, frames)
-            self._protocol.messageReceived(frames)
+        self._tell(self._address, True, frames)
+        self._protocol.messageReceived(frames)
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -97,22 +81,12 @@ class _Factory:
     _factory: IMessageFactory
     _address: str
     _tell: Tell
-    _passes: Passes
 
     def buildProtocol(self, address: str) -> IMessageProtocol:
         """
         See L{IMessageFactory.buildProtocol}.
         """
-        protocol = self._factory.buildProtocol(address)
-        return _Protocol(protocol, self._address, self._tell, self._passes)
-
-
-def _built(protocol: IMessageProtocol) -> IMessageProtocol:
-    """
-    What the factory of those who connect has built.
-    """
-    assert isinstance(protocol, _Protocol)
-    return protocol._protocol
+        return _Protocol(self._factory.buildProtocol(address), self._address, self._tell)
 
 
 @implementer(IMessageEndpoint)
@@ -121,22 +95,18 @@ class _Endpoint:
     _endpoint: IMessageEndpoint
     _address: str
     _tell: Tell
-    _passes: Passes
 
     def listen(self, factory: IMessageFactory, paused: bool = False) -> Deferred[IMessagePort]:
         """
         See L{IMessageEndpoint.listen}.
         """
-        return self._endpoint.listen(
-            _Factory(factory, self._address, self._tell, self._passes), paused
-        )
+        return self._endpoint.listen(_Factory(factory, self._address, self._tell), paused)
 
     def connect(self, factory: IMessageFactory) -> Deferred[IMessageProtocol]:
         """
         See L{IMessageEndpoint.connect}.
         """
-        tapped = _Factory(factory, self._address, self._tell, self._passes)
-        return self._endpoint.connect(tapped).addCallback(_built)
+        return self._endpoint.connect(_Factory(factory, self._address, self._tell))
 
 
 @implementer(INetwork)
@@ -147,13 +117,10 @@ class TappedNetwork:
 
     @ivar tell: told of each message when it is received, and when it was
         sent.
-    @ivar passes: asked before; what it denies is lost, and nobody hears of
-        it.
     """
 
     _network: INetwork
     tell: Tell
-    passes: Passes = everything
 
     def endpoint(
         self, kind: SocketKind, address: str, options: SocketOptions = SocketOptions()
@@ -161,8 +128,7 @@ class TappedNetwork:
         """
         See L{INetwork.endpoint}.
         """
-        endpoint = self._network.endpoint(kind, address, options)
-        return _Endpoint(endpoint, address, self.tell, self.passes)
+        return _Endpoint(self._network.endpoint(kind, address, options), address, self.tell)
 
     def close(self) -> Deferred[None]:
         """

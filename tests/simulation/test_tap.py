@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,7 +22,9 @@ from jobroute.interfaces import (
     INetwork,
     SocketKind,
 )
+from jobroute.testing.brokers import settings
 from jobroute.testing.clock import SimulatedClock, SimulatedReactor
+from jobroute.testing.overheard import Overheard
 from jobroute.testing.tap import TappedNetwork
 from jobroute.zeromq.memory import MemoryNetwork
 
@@ -133,3 +136,27 @@ class TapTests(SynchronousTestCase):
         self.assertEqual(self.told, [(self.address, False, [b"soon"])])
         self.successResultOf(self.tapped.close())
         self.assertEqual(asking.lost, 1)
+
+
+class OverheardTests(SynchronousTestCase):
+    """
+    What is said, as the history has it.
+    """
+
+    def setUp(self) -> None:
+        self.settings = settings()
+        self.notes: list[tuple[str, dict[str, Any]]] = []
+        self.overheard = Overheard(
+            self.settings, lambda what, **said: self.notes.append((what, said))
+        )
+
+    def test_taken_over(self) -> None:
+        """
+        What is left in a connection whose identity was taken over comes
+        under one that is no text.
+        """
+        beat = [b"\x00\xe4\x01\x02\x03", b'{"version": 1, "message": "drain"}']
+        self.overheard.tell(self.settings.endpoints["backend"], True, beat)
+        self.assertEqual(
+            self.notes, [("heard", {"agent": "\x00\\xe4\x01\x02\x03", "message": "drain"})]
+        )
