@@ -70,6 +70,8 @@ class ReplyKind(StrEnum):
     FAILURE = "failure"
     #: The agent will not do it; the part's verdict is C{refused}.
     REFUSED = "refused"
+    #: What worked on it has died, and the agent lives on.
+    LOST = "lost"
     #: The agent has stopped working on it, as the broker asked.
     CANCELLED = "cancelled"
 

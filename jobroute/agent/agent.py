@@ -22,7 +22,10 @@ from jobroute.agent.functions import Function, collect, describe, marked_name
 from jobroute.agent.functions import service as mark_service
 from jobroute.agent.incarnation import Incarnation
 from jobroute.agent.performer import Pool
+from jobroute.agent.places import Places
+from jobroute.agent.processes import pooling
 from jobroute.agent.threads import Threads
+from jobroute.agent.waits import after, waiting
 from jobroute.clock import SystemClock
 from jobroute.config import Limits
 from jobroute.errors import ConfigurationError, RegistrationRefused
@@ -70,6 +73,10 @@ class Agent(Service):
         max_entries: int = 10_000,
         max_bytes: int = 1024 * 1024 * 1024,
         pool: Callable[[int, str], Pool] = Threads,
+        processes: int | None = None,
+        memory_limit: int | None = None,
+        tasks_per_child: int | None = None,
+        grace: float = 5.0,
     ) -> None:
         """
         @param frontend_url: where the broker's frontend is.
@@ -81,7 +88,7 @@ class Agent(Service):
             functions and modules of functions that are marked with
             L{jobroute.agent.service}.
         @param slots: how many parts it works on at a time; by default one
-            for each processor.
+            for each of its processes, or else for each processor.
         @param prefetch: how many more it may be given.
         @param labels: what it says of itself.
         @param drain: for how many seconds a stop waits for the functions.
@@ -94,6 +101,12 @@ class Agent(Service):
         @param max_entries: how many replies are kept for a broker that does
             not acknowledge them, before functions have to wait.
         @param max_bytes: how many bytes of them.
+        @param processes: in how many processes functions run that would
+            block the reactor; L{None}: in threads.
+        @param memory_limit: how many bytes of memory each process may have.
+        @param tasks_per_child: after how many parts a process is replaced.
+        @param grace: how many seconds a process has to end, before it is
+            killed.
         @raise ConfigurationError: if one of these is wrong.
         """
         self._url = frontend_url
@@ -101,7 +114,7 @@ class Agent(Service):
         self._network = network
         self.agent_name = default_name(platform.node()) if name is None else name
         self._functions: dict[str, Function] = collect(services)
-        self._slots = (os.cpu_count() or 1) if slots is None else slots
+        self._slots = (processes or os.cpu_count() or 1) if slots is None else slots
         self._prefetch = prefetch
         self._labels = dict(labels or {})
         self._clock = SystemClock() if clock is None else clock
@@ -113,19 +126,24 @@ class Agent(Service):
         self._limits = Limits() if limits is None else limits
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._make_pool = pool
+        asked = pooling(processes, memory_limit, tasks_per_child, grace)
+        self._places = Places(asked, pool, self._limits, self._random)
         self.unfinished = 0
         self._own_network: INetwork | None = None
-        self._pool: Pool | None = None
         self._incarnation: Incarnation | None = None
         self._registered = False
         self._ended: Failure | None = None
         self._stopping: Deferred[None] | None = None
+        self._closing: Deferred[None] | None = None
         self._aborted = False
         self._ready: list[Deferred[None]] = []
         self._stopped: list[Deferred[None]] = []
         self._until: tuple[Callable[[], bool], Deferred[None]] | None = None
-        check(self._announcement("0" * 32), self._limits)
+        self._check(self._functions)
+
+    def _check(self, functions: dict[str, Function]) -> None:
+        self._places.check(functions)
+        check(self._announcement("0" * 32, functions), self._limits)
 
     def service(self, name: str | None = None, in_reactor: bool | None = None) -> Callable[[F], F]:
         """
@@ -141,17 +159,18 @@ class Agent(Service):
             chosen = marked_name(marked)
             if self._incarnation is not None:
                 raise ConfigurationError(f"Service {chosen}: the agent runs already.")
-            self._functions[chosen] = describe(chosen, marked)
-            check(self._announcement("0" * 32), self._limits)
+            functions = {**self._functions, chosen: describe(chosen, marked)}
+            self._check(functions)
+            self._functions = functions
             return marked
 
         return offer
 
-    def _announcement(self, incarnation: str) -> Announcement:
+    def _announcement(self, incarnation: str, functions: dict[str, Function]) -> Announcement:
         return Announcement(
             name=self.agent_name,
             incarnation=incarnation,
-            services=tuple(self._functions),
+            services=tuple(functions),
             slots=self._slots,
             prefetch=self._prefetch,
             pid=os.getpid(),
@@ -173,7 +192,7 @@ class Agent(Service):
             return fail(self._ended)
         if self._registered:
             return succeed(None)
-        return _waiting(self._ready)
+        return waiting(self._ready)
 
     def whenStopped(self) -> Deferred[None]:
         """
@@ -185,7 +204,7 @@ class Agent(Service):
             return fail(self._ended)
         if self._incarnation is None:
             return succeed(None)
-        return _waiting(self._stopped)
+        return waiting(self._stopped)
 
     @property
     def incarnation(self) -> Incarnation | None:
@@ -216,16 +235,18 @@ class Agent(Service):
         network = self._network
         if network is None:
             network = self._own_network = namedAny(_NETWORK)(reactor, 1)
-        self._pool = self._make_pool(self._slots, f"jobroute-{self.agent_name}")
-        self._incarnation = Incarnation(
-            self._announcement(f"{self._random.getrandbits(128):032x}"),
+        functions, pool = self._places.open(
+            self._functions, reactor, self._slots, f"jobroute-{self.agent_name}"
+        )
+        incarnation = self._incarnation = Incarnation(
+            self._announcement(f"{self._random.getrandbits(128):032x}", self._functions),
             self._url,
             network,
             reactor,
             self._clock,
             self._random,
-            self._functions,
-            self._pool,
+            functions,
+            pool,
             self._limits,
             self._on_registered,
             self._on_refused,
@@ -236,7 +257,7 @@ class Agent(Service):
             self._stop_when_away,
         )
         self._timers = reactor
-        self._incarnation.open()
+        self._places.start().addCallbacks(lambda _: incarnation.open(), self._on_refused)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -249,11 +270,11 @@ class Agent(Service):
         if self._incarnation is None:
             return succeed(None)
         if self._stopping is not None:
-            stopped = _after(self._stopping)
+            stopped = after(self._stopping)
             self.abort()
             return stopped
         self._stopping = Deferred.fromCoroutine(self._stop(self._incarnation))
-        stopped = _after(self._stopping)
+        stopped = after(self._stopping)
         if stopped.called:
             self._stopping = None
         return stopped
@@ -267,6 +288,8 @@ class Agent(Service):
             waited = self._until[1]
             self._until = None
             waited.callback(None)
+        elif self._closing is not None:
+            self._places.kill()
         elif self._stopping is None and self._incarnation is not None:
             self._close(None)
 
@@ -286,7 +309,7 @@ class Agent(Service):
                 count=len(work.held),
             )
         if self._incarnation is incarnation:
-            self._close(None)
+            await self._close(None)
 
     async def _wait(self, condition: Callable[[], bool], limit: float) -> bool:
         """
@@ -304,18 +327,29 @@ class Agent(Service):
                 timer.cancel()
         return condition()
 
-    def _close(self, failure: Failure | None) -> None:
-        incarnation, self._incarnation = self._incarnation, None
-        if incarnation is not None:
-            self.unfinished = len(incarnation.core.work.held)
-            incarnation.close()
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool = None
-        if self._own_network is not None:
-            closing = self._own_network.close()
-            closing.addErrback(lambda f: self._log.failure("Closing the sockets failed.", f))
-            self._own_network = None
+    def _close(self, failure: Failure | None) -> Deferred[None]:
+        """
+        Close the sockets, and end what runs elsewhere.
+
+        @return: fires when that has ended.
+        """
+        if self._closing is None:
+            assert self._incarnation is not None
+            self.unfinished = len(self._incarnation.core.work.held)
+            self._incarnation.close()
+            if self._own_network is not None:
+                closing = self._own_network.close()
+                closing.addErrback(lambda f: self._log.failure("Closing the sockets failed.", f))
+                self._own_network = None
+            closing = self._closing = self._places.stop()
+            if self._aborted:
+                self._places.kill()
+            closing.addCallback(lambda _: self._closed(failure))
+            return after(closing)
+        return after(self._closing)
+
+    def _closed(self, failure: Failure | None) -> None:
+        self._incarnation = self._closing = None
         self._registered, self._stopping, self._ended = False, None, failure
         waiting = self._stopped if failure is None else self._ready + self._stopped
         self._stopped = []
@@ -356,26 +390,3 @@ class Agent(Service):
             waited = self._until[1]
             self._until = None
             waited.callback(None)
-
-
-def _waiting(waiting: list[Deferred[None]]) -> Deferred[None]:
-    """
-    One more who waits, until it is cancelled.
-    """
-    deferred: Deferred[None] = Deferred(waiting.remove)
-    waiting.append(deferred)
-    return deferred
-
-
-def _after(other: Deferred[None]) -> Deferred[None]:
-    """
-    Fires when the other one has.
-    """
-    deferred: Deferred[None] = Deferred()
-
-    def fired(result: Any) -> Any:
-        deferred.callback(None)
-        return result
-
-    other.addBoth(fired)
-    return deferred

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from twisted.logger import globalLogBeginner, textFileLogObserver
@@ -34,23 +34,26 @@ USAGE = 2
 REFUSED = 3
 
 
-def parse_services(services: Sequence[str]) -> dict[str, Callable[..., Any]]:
+def parse_services(services: Sequence[str]) -> dict[str, str]:
     """
     Read C{NAME=module:callable}; without C{NAME=} the service is called as
     the function is marked, or as it is named.
 
+    @return: C{module:callable} of each service.
     @raise ConfigurationError: if there is no such function, or no service,
         or the same one twice.
     """
-    found: dict[str, Callable[..., Any]] = {}
+    found: dict[str, str] = {}
     for text in services:
         name, equals, dotted = text.partition("=")
-        function = resolve(dotted if equals else name)
+        if not equals:
+            dotted = name
+        function = resolve(dotted)
         if not equals:
             name = marked_name(function)
         if name in found:
             raise ConfigurationError(f"Service {name} is given twice.")
-        found[name] = function
+        found[name] = dotted
     if not found:
         raise ConfigurationError("An agent needs at least one --service NAME=module:callable.")
     return found
@@ -84,6 +87,10 @@ def run(
     patience: float = 30.0,
     log_level: str = "info",
     stderr: TextIO | None = None,
+    processes: int | None = None,
+    memory_limit: int | None = None,
+    tasks_per_child: int | None = None,
+    grace: float = 5.0,
 ) -> int:
     """
     Be an agent until a signal comes or the broker does not want one: the
@@ -98,6 +105,10 @@ def run(
     @param drain: for how many seconds the first signal waits.
     @param patience: for how many seconds a name that is taken is asked for.
     @param stderr: where the log goes.
+    @param processes: in how many processes functions run.
+    @param memory_limit: how many bytes of memory each may have.
+    @param tasks_per_child: after how many parts each is replaced.
+    @param grace: how many seconds each has to end.
     @return: the exit status.
     """
     stderr = sys.stderr if stderr is None else stderr
@@ -118,6 +129,10 @@ def run(
             labels=parse_labels(labels),
             drain=drain,
             patience=patience,
+            processes=processes,
+            memory_limit=memory_limit,
+            tasks_per_child=tasks_per_child,
+            grace=grace,
         )
     except ConfigurationError as e:
         print(e, file=stderr)

@@ -90,27 +90,30 @@ class JobLog:
         """
         Log something for who looks for an error.
         """
-        self._emit(LogLevel.debug, format, fields)
+        self.emit(LogLevel.debug, format, **fields)
 
     def info(self, format: str, **fields: object) -> None:
         """
         Log something.
         """
-        self._emit(LogLevel.info, format, fields)
+        self.emit(LogLevel.info, format, **fields)
 
     def warn(self, format: str, **fields: object) -> None:
         """
         Log something that may be wrong.
         """
-        self._emit(LogLevel.warn, format, fields)
+        self.emit(LogLevel.warn, format, **fields)
 
     def error(self, format: str, **fields: object) -> None:
         """
         Log something that is wrong.
         """
-        self._emit(LogLevel.error, format, fields)
+        self.emit(LogLevel.error, format, **fields)
 
-    def _emit(self, level: Any, format: str, fields: dict[str, object]) -> None:
+    def emit(self, level: Any, format: str, **fields: object) -> None:
+        """
+        Log something of any level.
+        """
         d = self._delivery
         names = {"job_id": d.job, "part": d.part, "attempt": d.attempt, "service": d.service}
         _log.emit(level, format, **{**names, **fields})
@@ -127,13 +130,14 @@ class Context:
     @ivar service: the service.
     @ivar frames: the payload, all frames of it.
     @ivar run_limit: how many seconds the attempt may take, or L{None}.
+    @ivar delivery: all that the broker gave, as it gave it.
     @ivar cancelled: whether it is to stop; may be read in any thread.
     @ivar inputs: what clients send to the part.
     @ivar log: a log whose entries name the job.
     """
 
     def __init__(self, attempt: Attempt, host: Host, limits: Limits) -> None:
-        delivery = attempt.delivery
+        delivery = self.delivery = attempt.delivery
         self._held = attempt
         self._host = host
         self._limits = limits

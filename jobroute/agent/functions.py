@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from inspect import Parameter
 from types import ModuleType
 from typing import Any, TypeVar, overload
@@ -39,6 +40,30 @@ class Refuse(JobrouteError):
     code = "refused"
 
 
+class Failed(JobrouteError):
+    """
+    Raised in place of a function that failed somewhere else: its text is the
+    reason, as it is.
+
+    @ivar payload: what goes with the failure.
+    """
+
+    code = "failed"
+
+    def __init__(self, reason: str, payload: Frames = ()) -> None:
+        super().__init__(reason)
+        self.payload = payload
+
+
+class Lost(JobrouteError):
+    """
+    Raised in place of a function of which nobody knows how it ended: its
+    attempt is lost, and the part may be given to others.
+    """
+
+    code = "lost"
+
+
 @frozen
 class Mark:
     """
@@ -57,13 +82,16 @@ class Function:
     @ivar service: the service that it is.
     @ivar call: it.
     @ivar context: whether it takes a context: by position, by name, or not.
-    @ivar threaded: whether it runs in a thread, and not in the reactor.
+    @ivar threaded: whether it runs in a thread or a process, and not in the
+        reactor.
+    @ivar source: the function, or its C{module:callable}, as it was given.
     """
 
     service: str
     call: Callable[..., Any]
     context: str | None
     threaded: bool
+    source: Callable[..., Any] | str
 
     def perform(self, frames: Frames, context: Any) -> Any:
         """
@@ -145,7 +173,7 @@ def describe(name: str, function: Callable[..., Any] | str) -> Function:
     reactor = mark.in_reactor if mark is not None else None
     if reactor is None:
         reactor = _in_reactor(call)
-    return Function(name, call, _context(name, call), not reactor)
+    return Function(name, call, _context(name, call), not reactor, function)
 
 
 def collect(
@@ -171,6 +199,28 @@ def collect(
             elif member is thing:
                 raise ConfigurationError(f"{thing!r} is not marked with @service.")
     return found
+
+
+def dotted_name(service: str, function: Callable[..., Any] | str) -> str:
+    """
+    The name by which another process finds a function.
+
+    @raise ConfigurationError: if there is none.
+    """
+    if isinstance(function, str):
+        return function
+    module, name = (getattr(function, n, None) for n in ("__module__", "__qualname__"))
+    dotted = f"{module}:{name}"
+    found: object = None
+    if module != "__main__" and isinstance(name, str) and "<" not in name:
+        with suppress(ConfigurationError):
+            found = resolve(dotted)
+    if found is not function:
+        raise ConfigurationError(
+            f"Service {service}: a process cannot import {function!r}; "
+            "it has to be a function at the top of a module."
+        )
+    return dotted
 
 
 def marked_name(function: Callable[..., Any]) -> str:
@@ -273,7 +323,13 @@ def reason(error: BaseException) -> str:
     except Exception:
         said = ""
     name = type(error).__name__
-    text = f"{name}: {said}" if said else name
+    return clip(f"{name}: {said}" if said else name)
+
+
+def clip(text: str) -> str:
+    """
+    As much of a reason as goes over the wire.
+    """
     if len(text) > REASON:
         text = text[: REASON - 1] + "…"
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from jobroute.agent.attempts import Attempt
 from jobroute.agent.context import Context, Host, ThreadContext, check_size
-from jobroute.agent.functions import Function, Refuse, encode_frames, reason
+from jobroute.agent.functions import Failed, Function, Lost, Refuse, clip, encode_frames, reason
 from jobroute.config import Limits
 from jobroute.errors import Cancelled, JobrouteError
 from jobroute.log import Logger
@@ -47,7 +47,8 @@ class Finished(Protocol):
 
     def __call__(self, attempt: Attempt, kind: str, payload: Frames, reason: str) -> None:
         """
-        It is over: C{result}, C{failure}, C{refused} or C{cancelled}.
+        It is over: C{result}, C{failure}, C{refused}, C{lost} or
+        C{cancelled}.
         """
 
 
@@ -177,6 +178,16 @@ class Performer:
             return "cancelled", (), ""
         if isinstance(error, Refuse):
             return "refused", (), reason(error).removeprefix("Refuse: ")
+        if isinstance(error, Failed | Lost):
+            # Where it was raised says nothing of the function.
+            self._log.warn(
+                "{service} failed for part {part} of {job_id}, attempt {attempt}: {reason}",
+                reason=error,
+                **_names(attempt),
+            )
+            payload = error.payload if isinstance(error, Failed) else ()
+            kind = "failure" if isinstance(error, Failed) else "lost"
+            return kind, payload, clip(str(error))
         level = LogLevel.warn if isinstance(error, JobrouteError) else LogLevel.error
         self._log.failure(
             "{service} failed for part {part} of {job_id}, attempt {attempt}.",

@@ -227,12 +227,13 @@ class Workload:
         """
         The function has returned.
 
-        @param kind: C{result}, C{failure}, C{refused} or C{cancelled}.
+        @param kind: C{result}, C{failure}, C{refused}, C{lost} or
+            C{cancelled}.
         """
         if attempt.stage is Stage.RUNNING:
             self.running -= 1
             attempt.stage = Stage.DONE
-            if kind == "cancelled":
+            if kind in ("cancelled", "lost"):
                 self._outbox.forget_partials(attempt)
             self._final(attempt, kind, payload, reason, now)
         elif attempt.stage is Stage.STOPPED:
@@ -289,7 +290,7 @@ class Workload:
     ) -> None:
         self.done += 1
         members: dict[str, object] = {}
-        if kind in ("failure", "refused"):
+        if kind in ("failure", "refused", "lost"):
             members["reason"] = reason
         if running:
             members["running"] = True

@@ -23,7 +23,7 @@ MEANINGS: dict[str, str] = {
     "jobs_existing": "submissions of a job that was there already",
     "deliveries": "attempts given to agents",
     "deliveries_repeated": "attempts sent again because the agent did not have them",
-    "attempts_lost": "attempts whose agent was lost, or did not hold them",
+    "attempts_lost": "attempts whose agent or process was lost, or that their agent did not hold",
     "parts_queued_again": "parts that wait for another attempt after one that is over",
     "replies": "final replies of agents that were accepted",
     "replies_refused": "replies that were late, double, or of what was not given to that agent",

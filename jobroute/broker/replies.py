@@ -80,6 +80,8 @@ class Replies:
                 wait.progress(found.part, value)
         elif kind is ReplyKind.CANCELLED:
             self._cancelled(agent, found, bool(value))
+        elif kind is ReplyKind.LOST:
+            self._lost(agent, found, value)
         elif kind is ReplyKind.STARTED:
             self._deliveries.started(found)
 
@@ -189,6 +191,12 @@ class Replies:
             attempt.lingering = True
         else:
             self._deliveries.release(attempt)
+
+    def _lost(self, agent: Agent, attempt: Attempt, reason: str) -> None:
+        self._counters["replies"] += 1
+        self._endings.lost(attempt, reason or "What worked on it has died.")
+        self._settle(agent, attempt)
+        self._deliveries.release(attempt)
 
     # -- Those that don't ----------------------------------------------------
 

@@ -23,6 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d)?")
+_SIZE = re.compile(r"(\d{1,15})\s*(?:([kmgt])(?:i?b)?|b)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -39,6 +40,21 @@ def duration(ctx: click.Context, param: click.Parameter, value: Any) -> float | 
         raise click.BadParameter(f"{value!r} is no duration; write 30, 30s, 5m or 2h.")
     seconds = float(found[1]) * _SECONDS[found[2] or "s"]
     return _checked(lambda: checks.duration("it", seconds))
+
+
+def size(ctx: click.Context, param: click.Parameter, value: Any) -> int | None:
+    """
+    C{512MiB}, C{2GiB}, C{1000000}: bytes.
+
+    @raise click.BadParameter: if it is no size.
+    """
+    if value is None or isinstance(value, int):
+        return value
+    found = _SIZE.fullmatch(value.strip().lower())
+    if found is None or not int(found[1]):
+        raise click.BadParameter(f"{value!r} is no size; write 512MiB, 2GiB or a number of bytes.")
+    exponent = " kmgt".index(found[2] or " ")
+    return int(found[1]) << 10 * exponent
 
 
 def name(ctx: click.Context, param: click.Parameter, value: Any) -> Any:

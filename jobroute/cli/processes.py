@@ -52,6 +52,31 @@ def broker(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 @click.option(
     "--prefetch", type=click.IntRange(0), default=0, metavar="N", help="So many parts in advance."
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Run functions in so many processes, not in threads.",
+)
+@click.option(
+    "--memory-limit",
+    callback=options.size,
+    metavar="SIZE",
+    help="So much memory each process may have, as 512MiB.",
+)
+@click.option(
+    "--tasks-per-child",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Replace each process after so many parts.",
+)
+@click.option(
+    "--grace",
+    callback=options.duration,
+    default="5s",
+    metavar="TIME",
+    help="How long a process has to end before it is killed; 5s if not given.",
+)
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="To tell agents apart.")
 @click.option(
     "--drain",

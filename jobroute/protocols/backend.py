@@ -37,6 +37,7 @@ _KINDS = {
         ReplyKind.RESULT,
         ReplyKind.FAILURE,
         ReplyKind.REFUSED,
+        ReplyKind.LOST,
         ReplyKind.CANCELLED,
     )
 }

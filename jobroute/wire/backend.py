@@ -133,6 +133,7 @@ class AgentMessage(msgspec.Struct):
         "result",
         "failure",
         "refused",
+        "lost",
         "cancelled",
         "released",
         "drain",
@@ -157,7 +158,17 @@ _agent_message = msgspec.json.Decoder(AgentMessage)
 
 #: Those that are about one attempt.
 _OF_ATTEMPTS = frozenset(
-    ("started", "progress", "partial", "result", "failure", "refused", "cancelled", "released")
+    (
+        "started",
+        "progress",
+        "partial",
+        "result",
+        "failure",
+        "refused",
+        "lost",
+        "cancelled",
+        "released",
+    )
 )
 
 

@@ -8,31 +8,13 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessTerminated
-from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
-from twisted.python.reflect import namedAny
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
-import jobroute
-from jobroute.agent import builtin
 from jobroute.agent.command import REFUSED, UNFINISHED, USAGE, parse_labels, parse_services, run
-from jobroute.config import load
 from jobroute.errors import ConfigurationError
-from jobroute.interfaces import SocketKind, SocketOptions
-from jobroute.service import BrokerService
-from tests.agent.world import Client
-
-#: Trial's own.
-reactor: Any = namedAny("twisted.internet.reactor")
+from tests.agent.live import LiveCase, reactor
 
 
 class OptionsTests(SynchronousTestCase):
@@ -47,7 +29,14 @@ class OptionsTests(SynchronousTestCase):
         found = parse_services(
             ["e=jobroute.agent.builtin:echo", "jobroute.agent.builtin:sleep", "builtins:len"]
         )
-        self.assertEqual(found, {"e": builtin.echo, "sleep": builtin.sleep, "len": len})
+        self.assertEqual(
+            found,
+            {
+                "e": "jobroute.agent.builtin:echo",
+                "sleep": "jobroute.agent.builtin:sleep",
+                "len": "builtins:len",
+            },
+        )
 
     def test_wrong_services(self) -> None:
         """
@@ -75,91 +64,10 @@ class OptionsTests(SynchronousTestCase):
             self.assertEqual(stderr.getvalue().count("\n"), 1)
 
 
-class AgentProcess(ProcessProtocol):
-    """
-    An agent in a process.
-    """
-
-    def __init__(self) -> None:
-        self.ended: Deferred[int] = Deferred()
-        self.errors = b""
-
-    def errReceived(self, data: bytes) -> None:
-        """
-        Keep what it logs.
-        """
-        self.errors += data
-
-    def processEnded(self, reason: Failure) -> None:
-        """
-        Its exit status, or the negative signal.
-        """
-        value: Any = reason.value
-        signal = value.signal if isinstance(value, ProcessTerminated) else None
-        self.ended.callback(value.exitCode if signal is None else -signal)
-
-
-class ProcessTests(TestCase):
+class ProcessTests(LiveCase):
     """
     A broker in this process, and agents in others.
     """
-
-    timeout = 60
-
-    async def begin(self) -> None:
-        """
-        Start a broker and a client.
-        """
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-        settings = load({"data_dir": os.path.join(self.folder, "d"), "storage": "memory"})
-        self.url = settings.endpoints["frontend"]
-        broker = BrokerService(settings, reactor)
-        broker.startService()
-        self.addCleanup(broker.stopService)
-        await broker.whenReady()
-        network = namedAny("jobroute.zeromq.network.TxNetwork")(reactor, 1)
-        self.addCleanup(network.close)
-        self.client = Client()
-        await network.endpoint(SocketKind.DEALER, self.url, SocketOptions()).connect(self.client)
-
-    def spawn(self, **options: Any) -> AgentProcess:
-        """
-        Start an agent.
-        """
-        options = {"broker": self.url, "name": "a1", "slots": 2, **options}
-        code = f"import sys; from jobroute.agent.command import run; sys.exit(run(**{options!r}))"
-        process = AgentProcess()
-        path = str(Path(jobroute.__file__).parent.parent)
-        environ = {**os.environ, "PYTHONPATH": path}
-        process.transport = reactor.spawnProcess(
-            process, sys.executable, [sys.executable, "-c", code], environ, self.folder
-        )
-        self.addCleanup(self.kill, process)
-        return process
-
-    def kill(self, process: AgentProcess) -> None:
-        """
-        Leave none behind.
-        """
-        if not process.ended.called:
-            process.transport.signalProcess("KILL")  # type: ignore[union-attr]
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        """
-        Wait until something is so.
-        """
-        while not condition():
-            await deferLater(reactor, 0.02)
-
-    async def ask(self, command: str, *payload: bytes, **properties: Any) -> Any:
-        """
-        Ask, and wait for the answer.
-        """
-        number = self.client.ask(command, *payload, **properties)
-        await self.until(lambda: self.client.final(number))
-        return self.client.final(number)
 
     async def test_life(self) -> None:
         """

@@ -48,7 +48,7 @@ class WorkloadTests(SynchronousTestCase):
         """
         Their reasons are sent.
         """
-        for part, kind in ((1, "failure"), (2, "refused")):
+        for part, kind in ((1, "failure"), (2, "refused"), (3, "lost")):
             self.bench.deliver(part)
             self.bench.finish(kind=kind, reason="why")
             [reply] = self.outlet.take()

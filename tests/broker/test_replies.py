@@ -157,6 +157,45 @@ class ProgressTests(SynchronousTestCase):
         self.assertEqual([v["attempt"] for v, _ in wait.of(AnswerKind.PARTIAL)], [2])
 
 
+class LostTests(SynchronousTestCase):
+    """
+    Agents that live on when what worked for them has died.
+    """
+
+    def test_lost(self) -> None:
+        """
+        The attempt is lost, acknowledged, and its slot free for the next; the
+        last one's reason is the part's.
+        """
+        kit = Kit()
+        agent = kit.agent("a")
+        kit.submit(job="j", attempts=2)
+        first = agent.last
+        agent.reply(ReplyKind.LOST, value="It died.")
+        self.assertEqual(agent.route.of("ack"), [[first.part, 1, 0]])
+        self.assertEqual((agent.last.part, agent.last.attempt), (first.part, 2))
+        self.assertEqual(kit.ask("LIST").result["a"]["outstanding"], 1)
+        agent.reply(ReplyKind.LOST, first, value="It died.")
+        self.assertEqual(kit.ask("LIST").result["a"]["outstanding"], 1)
+        agent.reply(ReplyKind.LOST, value="It died again.")
+        [part] = kit.ask("JOB", job="j").result["parts"]
+        self.assertEqual((part["verdict"], part["reason"]), ("lost", "It died again."))
+        self.assertEqual(kit.ask("LIST").result["a"]["outstanding"], 0)
+        # Nobody lost an agent.
+        self.assertEqual(kit.count("agents_lost"), 0)
+
+    def test_cancelling(self) -> None:
+        """
+        What dies while it is being cancelled is cancelled.
+        """
+        kit = Kit()
+        agent = kit.agent("a")
+        kit.submit(job="j")
+        kit.ask("CANCEL", job="j")
+        agent.reply(ReplyKind.LOST, value="It died.")
+        self.assertEqual(kit.verdicts("j"), {"cancelled": 1})
+
+
 class RefusedTests(SynchronousTestCase):
     """
     Replies that don't count.
