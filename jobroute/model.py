@@ -5,16 +5,20 @@ changes that go into the journal.
 
 Nothing here does anything.  Records are frozen, so that a storage may read
 them on another thread; the living objects that the broker changes are in
-L{jobroute.broker}.  Times named C{at}, C{deadline} or C{submitted} are wall
-clock seconds since 1970; durations are seconds.
+L{jobroute.broker}.  Those of which a store has millions are msgspec's, which
+are made in a sixth of the time; C{msgspec.structs.replace} changes a copy.
+Times named C{at}, C{deadline} or C{submitted} are wall clock seconds since
+1970; durations are seconds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
 from attrs import field, frozen
+from msgspec import Struct
 
 #: The payload frames of a job, a result or an input: opaque, never parsed.
 Frames = tuple[bytes, ...]
@@ -228,8 +232,7 @@ class JobRequest:
     origin: Origin | None = None
 
 
-@frozen
-class JobRecord:
+class JobRecord(Struct, frozen=True, gc=False):
     """
     A job as it is kept.
 
@@ -258,8 +261,7 @@ class JobRecord:
     origin: int | None = None
 
 
-@frozen
-class PartRecord:
+class PartRecord(Struct, frozen=True, gc=False):
     """
     A part as it is kept.
 
@@ -537,8 +539,9 @@ class Restored:
     @ivar numbers: the first number that was never in use.
     @ivar event: the number of the latest event.
     @ivar agents: all agents that are known.
-    @ivar jobs: the jobs that have not ended.
-    @ivar parts: the parts of those jobs, ended ones included, by number.
+    @ivar jobs: the jobs that have not ended, by number, each with its parts
+        by index, ended ones included.  A storage may read them while they are
+        asked for: iterate once, and before anything is written.
     @ivar limit: all numbers below it may be in use from now on: a first
         block was taken together with the epoch.
     """
@@ -547,8 +550,7 @@ class Restored:
     numbers: int
     event: int
     agents: tuple[AgentRecord, ...] = ()
-    jobs: tuple[JobRecord, ...] = ()
-    parts: tuple[PartRecord, ...] = ()
+    jobs: Iterable[tuple[JobRecord, tuple[PartRecord, ...]]] = ()
     limit: int = 0
 
 

@@ -103,11 +103,12 @@ def _collect_seldom() -> None:
     """
     Look for circles less often than Python does by default.  The broker
     leaves none behind in its daily work, and looking for them costs it a
-    third of its time, and a pause when much is queued.
+    third of its time, and a pause when much is queued.  What was restored is
+    not looked at again.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)
+    gc.enable()
 
 
 class BrokerProcess(BrokerService):
@@ -128,10 +129,12 @@ class BrokerProcess(BrokerService):
         """
         Start, and let a second signal stop at once.
         """
+        gc.collect()
+        gc.disable()
         super().startService()
         reactor: IReactorCore = self._reactor
         reactor.addSystemEventTrigger("before", "shutdown", self._hurry_on_signal)
-        self.whenReady().addCallbacks(lambda _: _collect_seldom(), lambda failure: None)
+        self.whenReady().addBoth(lambda _: _collect_seldom())
 
     def _hurry_on_signal(self) -> None:
         def now(number: int, frame: Any) -> None:

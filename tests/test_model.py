@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing
 
 import attrs
+from msgspec import Struct
 from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute import model
@@ -29,6 +30,9 @@ class ModelTests(SynchronousTestCase):
                 instance = kind.__new__(kind)
                 field = attrs.fields(kind)[0].name
                 self.assertRaises(attrs.exceptions.FrozenInstanceError, setattr, instance, field, 1)
+            elif isinstance(kind, type) and issubclass(kind, Struct) and kind is not Struct:
+                self.assertTrue((kind.__doc__ or "").strip(), name)
+                self.assertTrue(kind.__struct_config__.frozen, name)
 
     def test_target(self) -> None:
         """

@@ -72,6 +72,15 @@ class Deliveries:
         self._services.need(part.job.service).push(part, first)
         self.watch(part, self._clock.monotonic())
 
+    def restore(self, part: Part, now: float) -> None:
+        """
+        Let a part wait again, after a restart.
+        """
+        job = part.job
+        self._services.need(job.service).push(part)
+        until = part.queue_until
+        self._timers.set(part, job.expires if job.expires < until else until, now)
+
     def hold(self, part: Part) -> None:
         """
         Let a part wait for the moment at which it is due.

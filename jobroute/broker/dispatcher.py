@@ -134,7 +134,7 @@ class Dispatcher:
         """
         job = self._make(request, b"", volatile=True)
         self._verdicts.open[job] = None
-        job.waits[Wait(job, reply_to, request.client, stream, counted=False)] = None
+        job.add(Wait(job, reply_to, request.client, stream, counted=False))
         if token:
             job.token = token
             self._verdicts.calls.add(job)

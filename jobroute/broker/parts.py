@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from jobroute.broker.waits import Wait
 
 
-@define(eq=False, repr=False)
+#: Nobody waits.  Most jobs share it, and nobody changes it.
+_NOBODY: dict[Wait, None] = {}
+
+
+@define(eq=False, repr=False, weakref_slot=False)
 class Job:
     """
     A job that has not ended.
@@ -61,10 +65,26 @@ class Job:
     token: str = ""
     parts: list[Part] = field(factory=list)
     open: int = 0
-    waits: dict[Wait, None] = field(factory=dict)
+    waits: dict[Wait, None] = _NOBODY
     retry: Retry | None = None
     max_lost: int | None = None
     origin: int | None = None
+
+    def add(self, wait: Wait) -> None:
+        """
+        Somebody waits for it.
+        """
+        if self.waits is _NOBODY:
+            self.waits = {}
+        self.waits[wait] = None
+
+    def told(self) -> None:
+        """
+        It is over, and nobody waits any more.  No circle is left behind, so
+        that it is freed at once.
+        """
+        self.waits = _NOBODY
+        self.parts = []
 
     def record(self) -> JobRecord:
         """
@@ -91,7 +111,7 @@ class Job:
         )
 
 
-@define(eq=False, repr=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class Part:
     """
     One job on one target.
@@ -126,7 +146,7 @@ class Part:
     result: Frames | None = None
     frames: int = 0
     told: bool = False
-    timer: int | None = None
+    timer: Any = None
     due: float | None = None
     past: Past | None = None
 

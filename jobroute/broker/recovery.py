@@ -9,6 +9,7 @@ within the grace period is lost like anything an agent was lost with.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import msgspec
@@ -59,6 +60,8 @@ class Recovery:
     _retries: Retries
     _route: Callable[[str], IAgentRoute]
     _orphans: list[Part] = field(factory=list, init=False)
+    _now: float = field(default=0.0, init=False)
+    _wall: float = field(default=0.0, init=False)
 
     def restore(self, restored: Restored) -> None:
         """
@@ -68,21 +71,40 @@ class Recovery:
         for record in restored.agents:
             if record.living:
                 self._agent(record)
-        jobs = {record.number: self._job(record) for record in restored.jobs}
-        for part in restored.parts:
-            self._part(part, jobs[part.job])
-        for job in jobs.values():
-            job.parts.sort(key=lambda part: part.index)
+        collecting = gc.isenabled()
+        # It would look again and again at all that is made here.
+        gc.disable()
+        try:
+            jobs = self._restore_jobs(restored)
+        finally:
+            if collecting:
+                gc.enable()
+        # A million parts take their time, and nobody was silent meanwhile.
+        now = self._clock.monotonic()
+        for agent in self._roster:
+            self._heartbeat.add(agent, now, self._settings.grace)
+            for attempt in agent.held.values():
+                attempt.renewed = attempt.sent = now
         orphans, self._orphans = self._orphans, []
         for orphan in orphans:
             self._orphan(orphan)
-        if restored.jobs or len(self._roster):
+        if jobs or len(self._roster):
             self._log.info(
                 "Epoch {epoch} goes on with {jobs} jobs and {agents} agents.",
                 epoch=restored.epoch,
-                jobs=len(jobs),
+                jobs=jobs,
                 agents=len(self._roster),
             )
+
+    def _restore_jobs(self, restored: Restored) -> int:
+        self._now, self._wall = self._clock.monotonic(), self._clock.wall()
+        count = 0
+        for record, parts in restored.jobs:
+            job = self._job(record)
+            for part in parts:
+                self._part(part, job)
+            count += 1
+        return count
 
     def _agent(self, record: AgentRecord) -> None:
         try:
@@ -95,10 +117,8 @@ class Recovery:
         route.agent = agent
         self._agents.enter(agent)
         self._roster.enter(agent, record)
-        self._heartbeat.add(agent, self._clock.monotonic(), self._settings.grace)
 
     def _job(self, record: JobRecord) -> Job:
-        now, wall = self._clock.monotonic(), self._clock.wall()
         job = Job(
             record.number,
             record.namespace,
@@ -113,7 +133,7 @@ class Recovery:
             record.run_limit,
             record.deadline,
             record.submitted,
-            now + record.deadline - wall,
+            self._now + record.deadline - self._wall,
             False,
             None,
             record.digest,
@@ -126,39 +146,36 @@ class Recovery:
         return job
 
     def _part(self, record: PartRecord, job: Job) -> None:
-        now = self._clock.monotonic()
-        part = Part(
-            record.number,
-            job,
-            record.index,
-            record.names,
-            record.state,
-            record.attempt,
-            agent=record.agent,
-            partials=record.partials,
-            cancelling=record.cancelling,
-            verdict=record.verdict,
-            reason=record.reason,
-            ended=record.ended,
-            frames=record.frames,
-            told=record.state is PartState.DONE,
-            past=record.past,
-        )
+        now, made = self._now, record.attempt
+        part = Part(record.number, job, record.index, record.names, record.state, made)
         job.parts.append(part)
+        part.past = record.past
+        if not made and part.state is PartState.QUEUED and job.queue_limit is record.due is None:
+            # Nothing happened to most of them.
+            job.open += 1
+            self._deliveries.restore(part, now)
+            return
+        part.agent = record.agent
+        part.partials = record.partials
+        part.cancelling = record.cancelling
+        part.verdict = record.verdict
+        part.reason = record.reason
+        part.ended = record.ended
+        part.frames = record.frames
+        part.told = record.state is PartState.DONE
         if part.state is PartState.DONE:
             return
         job.open += 1
         if part.state is PartState.QUEUED:
-            wall = self._clock.wall()
             if job.queue_limit is not None:
                 # When a part came back to the queue nobody knows: not before now.
-                since = record.due or (wall if record.attempt else job.submitted)
-                part.queue_until = now + job.queue_limit + since - wall
-            if record.due is not None and record.due > wall:
-                part.due = now + record.due - wall
+                since = record.due or (self._wall if made else job.submitted)
+                part.queue_until = now + job.queue_limit + since - self._wall
+            if record.due is not None and record.due > self._wall:
+                part.due = now + record.due - self._wall
                 self._deliveries.hold(part)
             else:
-                self._deliveries.enqueue(part)
+                self._deliveries.restore(part, now)
             return
         agent = self._roster.get(record.agent or "")
         if agent is None or agent.incarnation != record.incarnation:
@@ -167,7 +184,7 @@ class Recovery:
             self._log.error("The agent of part {part} is not known.", part=part.number)
             self._orphans.append(part)
             return
-        attempt = part.attempt = Attempt(part, record.attempt, agent, now, sent=now)
+        attempt = part.attempt = Attempt(part, made, agent, now, sent=now)
         # Agents begin in the order in which they were given parts.
         attempt.prefetched = len(agent.held) >= agent.slots
         if job.run_limit is not None and not attempt.prefetched:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from jobroute.broker.parts import Part
+from jobroute.broker.waiting import Waiting
 from jobroute.interfaces import IPolicy
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 #: Whom a line is for: these names, or all but those.
 _Names = tuple[str, ...] | frozenset[str] | None
-_Turns = OrderedDict[str, OrderedDict[Part, None]]
+_Turns = OrderedDict[str, Waiting]
 
 
 def _names(part: Part) -> _Names:
@@ -65,10 +66,8 @@ class Line:
             insort(self._order, level)
         own = turns.get(part.job.client)
         if own is None:
-            own = turns[part.job.client] = OrderedDict()
-        own[part] = None
-        if first:
-            own.move_to_end(part, last=False)
+            own = turns[part.job.client] = Waiting()
+        own.push(part, first)
         self.size += 1
 
     @property
@@ -83,7 +82,7 @@ class Line:
         The part whose turn it is.
         """
         turns = self._levels[self._order[0]]
-        return next(iter(next(iter(turns.values()))))
+        return next(iter(turns.values())).head()
 
     def pop(self) -> Part:
         """
@@ -91,7 +90,7 @@ class Line:
         """
         turns = self._levels[self._order[0]]
         client, own = next(iter(turns.items()))
-        part, _ = own.popitem(last=False)
+        part = own.pop()
         if own:
             turns.move_to_end(client)
         self._shrink(-self._order[0], client, own)
@@ -103,10 +102,10 @@ class Line:
         """
         client = part.job.client
         own = self._levels[-part.job.priority][client]
-        del own[part]
+        own.remove(part)
         self._shrink(part.job.priority, client, own)
 
-    def _shrink(self, priority: int, client: str, own: OrderedDict[Part, None]) -> None:
+    def _shrink(self, priority: int, client: str, own: Waiting) -> None:
         self.size -= 1
         if own:
             return

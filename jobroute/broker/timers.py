@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define, field
 
@@ -23,10 +23,21 @@ class Timed(Protocol):
     """
     What can have a timer.
 
-    @ivar timer: the broker's own: in which slot, or L{None}.
+    @ivar timer: the timers' own: in which slot, or L{None}.
     """
 
-    timer: int | None
+    timer: Any
+
+
+class _Slot(dict[Timed, None]):
+    """
+    What comes due at the same time.
+    """
+
+    __slots__ = ("when",)
+
+    def __init__(self, when: int) -> None:
+        self.when = when
 
 
 @define(eq=False, repr=False)
@@ -37,7 +48,7 @@ class Timers:
     deadline, a day later.  What stays is a number for each second.
     """
 
-    _slots: dict[int, dict[Timed, None]] = field(factory=dict, init=False)
+    _slots: dict[int, _Slot] = field(factory=dict, init=False)
     _heap: list[int] = field(factory=list, init=False)
     _known: set[int] = field(factory=set, init=False)
 
@@ -45,21 +56,24 @@ class Timers:
         """
         Let C{item} come due at C{when}, and at no other time.
         """
-        slot = int(when / RESOLUTION) + 1
-        if slot - now / RESOLUTION > _MINUTE:
+        number = int(when / RESOLUTION) + 1
+        if number - now / RESOLUTION > _MINUTE:
             # Far ones are kept by the second, so that there are few slots.
-            slot += -slot % _SECOND
-        if item.timer == slot:
-            return
-        self.clear(item)
+            number += -number % _SECOND
+        before = item.timer
+        if before is not None:
+            if before.when == number:
+                return
+            self.clear(item)
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = _Slot(number)
+            if number not in self._known:
+                self._known.add(number)
+                heappush(self._heap, number)
+        # The slot and not its number, which would be another object each time.
         item.timer = slot
-        items = self._slots.get(slot)
-        if items is None:
-            items = self._slots[slot] = {}
-            if slot not in self._known:
-                self._known.add(slot)
-                heappush(self._heap, slot)
-        items[item] = None
+        slot[item] = None
 
     def clear(self, item: Timed) -> None:
         """
@@ -69,10 +83,9 @@ class Timers:
         if slot is None:
             return
         item.timer = None
-        items = self._slots[slot]
-        del items[item]
-        if not items:
-            del self._slots[slot]
+        del slot[item]
+        if not slot:
+            del self._slots[slot.when]
 
     def due(self, now: float) -> Iterator[Timed]:
         """

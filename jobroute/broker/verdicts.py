@@ -65,7 +65,7 @@ class Verdicts:
         """
         self.clients.wait(client)
         wait = Wait(job, reply_to, client, stream)
-        job.waits[wait] = None
+        job.add(wait)
         if timeout is not None:
             now = self._clock.monotonic()
             self._timers.set(wait, now + timeout, now)
@@ -165,9 +165,7 @@ class Verdicts:
         for wait in job.waits:
             self.forget(wait)
             wait.done(outcome, frames)
-        # No circle is left behind: what is over is freed at once.
-        job.waits = {}
-        job.parts = []
+        job.told()
 
     def _unread(self, job: Job, failure: Failure) -> None:
         error = failure.value
@@ -177,8 +175,7 @@ class Verdicts:
         for wait in job.waits:
             self.forget(wait)
             wait.failed(error)
-        job.waits = {}
-        job.parts = []
+        job.told()
 
     @property
     def open_calls(self) -> int:

@@ -37,7 +37,7 @@ class Wait:
     client: str
     stream: tuple[str, ...] = ()
     counted: bool = True
-    timer: int | None = None
+    timer: Any = None
     _told: dict[tuple[int, int], int] = field(factory=dict, init=False)
     _replays: int = field(default=0, init=False)
     _held: list[tuple[AnswerKind, Any, Frames]] = field(factory=list, init=False)

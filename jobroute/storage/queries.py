@@ -8,7 +8,7 @@ all that it reads is of one moment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from sqlite3 import Connection
 from typing import Any
 
@@ -32,6 +32,7 @@ from jobroute.storage.rows import (
     EVENT,
     JOB,
     JOB_ENDED,
+    PART_READ,
     SELECT_PART,
     agent_record,
     event_record,
@@ -60,23 +61,35 @@ def totals(connection: Connection) -> Totals:
 
 def restored(connection: Connection, found: Totals, limit: int) -> Restored:
     """
-    What a broker needs to go on.  Costs nothing for what has ended.
+    What a broker needs to go on, but for the jobs.
     """
     agents = connection.execute(f"SELECT {', '.join(AGENT)} FROM agent ORDER BY name")
-    jobs = connection.execute(f"SELECT {_JOB} FROM job WHERE ended IS NULL ORDER BY number")
-    parts = connection.execute(
-        f"{SELECT_PART} WHERE job IN (SELECT number FROM job WHERE ended IS NULL) "
-        "ORDER BY part.number"
-    )
     return Restored(
         epoch=found.epoch + 1,
         numbers=found.numbers,
         event=found.event,
         agents=tuple(map(agent_record, agents)),
-        jobs=tuple(map(job_record, jobs)),
-        parts=tuple(map(part_record, parts)),
         limit=limit,
     )
+
+
+def unended(connection: Connection) -> Iterator[tuple[JobRecord, tuple[PartRecord, ...]]]:
+    """
+    The jobs that have not ended, by number, with their parts.  What has ended
+    costs nothing.
+    """
+    jobs = connection.execute(f"SELECT {_JOB} FROM job WHERE ended IS NULL ORDER BY number")
+    parts = connection.execute(
+        f"SELECT {PART_READ} FROM job CROSS JOIN part ON part.job = job.number "
+        "WHERE job.ended IS NULL ORDER BY job.number, part.place"
+    )
+    row = next(parts, None)
+    for job in jobs:
+        own: list[PartRecord] = []
+        while row is not None and row[1] == job[0]:
+            own.append(part_record(row))
+            row = next(parts, None)
+        yield job_record(job), tuple(own)
 
 
 def no_such_job(job: int) -> NoSuchJob:

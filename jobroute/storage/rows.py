@@ -75,13 +75,14 @@ AGENT = ("name", "number", "incarnation", "description", "living")
 #: Where a job's row has the time of its end.
 JOB_ENDED = JOB.index("ended")
 
-#: Reads a part; behind its row stand the latest partial result of its latest
-#: attempt, and whether it was released.
-SELECT_PART = (
-    f"SELECT {', '.join('part.' + column for column in PART)}, coalesce((SELECT max(sequence) "
+#: What reads a part; behind its row stand the latest partial result of its
+#: latest attempt, and whether it was released.
+PART_READ = (
+    f"{', '.join('part.' + column for column in PART)}, coalesce((SELECT max(sequence) "
     "FROM partial WHERE partial.part = part.number AND partial.attempt = part.attempt), 0), "
-    "part.released FROM part "
+    "part.released"
 )
+SELECT_PART = f"SELECT {PART_READ} FROM part "
 
 _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder(tuple[bytes, ...])
@@ -183,23 +184,23 @@ def job_record(row: Sequence[Any]) -> JobRecord:
     else:
         target = _ALL if row[13] is None else Target(None, row[13])
     return JobRecord(
-        number=row[0],
-        namespace=intern(row[1]),
-        id=row[2],
-        client=intern(row[3]),
-        service=intern(row[4]),
-        target=target,
-        header=row[18],
-        digest=row[12],
-        priority=row[5],
-        attempts=row[6],
-        queue_limit=row[7],
-        run_limit=row[8],
-        deadline=row[9],
-        submitted=row[10],
-        retry=None if row[15] is None else _retry.decode(row[15]),
-        max_lost=row[16],
-        origin=row[17],
+        row[0],
+        intern(row[1]),
+        row[2],
+        intern(row[3]),
+        intern(row[4]),
+        target,
+        row[18],
+        row[12],
+        row[5],
+        row[6],
+        row[7],
+        row[8],
+        row[9],
+        row[10],
+        None if row[15] is None else _retry.decode(row[15]),
+        row[16],
+        row[17],
     )
 
 
@@ -230,25 +231,26 @@ def part_record(row: Sequence[Any]) -> PartRecord:
     """
     The part of a row as L{SELECT_PART} reads it.
     """
-    agent, incarnation = row[6], row[7]
+    number, job, place, names, state, attempt, agent, incarnation = row[:8]
+    cancelling, verdict, reason, ended, frames, due, past, partials, released = row[8:]
     return PartRecord(
-        number=row[0],
-        job=row[1],
-        index=row[2],
-        names=_unpack_names(row[3]),
-        state=_STATES[row[4]],
-        attempt=row[5],
-        agent=agent if agent is None else intern(agent),
-        incarnation=incarnation if incarnation is None else intern(incarnation),
-        cancelling=bool(row[8]),
-        verdict=_VERDICTS[row[9]],
-        reason=row[10],
-        ended=row[11],
-        frames=row[12],
-        due=row[13],
-        past=None if row[14] is None else _past.decode(row[14]),
-        partials=row[15],
-        released=row[16] is not None,
+        number,
+        job,
+        place,
+        None if names is None else _unpack_names(names),
+        _STATES[state],
+        attempt,
+        None if agent is None else intern(agent),
+        None if incarnation is None else intern(incarnation),
+        bool(cancelling),
+        None if verdict is None else _VERDICTS[verdict],
+        reason,
+        ended,
+        frames,
+        partials,
+        due,
+        None if past is None else _past.decode(past),
+        released is not None,
     )
 
 

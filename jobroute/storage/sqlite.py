@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from threading import Thread
 from typing import Any, TypeVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
@@ -84,6 +84,26 @@ class Readers:
             raise explain(e, self.path, reading=True) from e
         self._idle.append(connection)
         return answer
+
+    def stream(self, query: Callable[[sqlite3.Connection], Iterator[T]]) -> Iterator[T]:
+        """
+        Ask a question with a long answer, which is read while it is asked
+        for.
+
+        @raise StorageDamaged: when it comes to a damaged page.
+        @raise StorageError: when it cannot be read for another reason.
+        """
+        try:
+            connection = self.connect(self.path)
+            try:
+                connection.execute("BEGIN")
+                yield from query(connection)
+            finally:
+                connection.close()
+        except JobrouteError:
+            raise
+        except Exception as e:
+            raise explain(e, self.path, reading=True) from e
 
     def close(self) -> None:
         """
@@ -160,7 +180,8 @@ class SQLiteStorage:
             return
         self._quick.start()
         self._slow.start()
-        call(opened.callback, restored)
+        jobs = self._readers.stream(queries.unended)
+        call(opened.callback, evolve(restored, jobs=jobs))
         try:
             writer.work()
         except Exception as e:

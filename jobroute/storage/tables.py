@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from attrs import define, evolve, field
+from msgspec.structs import replace
 
 from jobroute import model
 from jobroute.errors import NoSuchJob
@@ -56,7 +57,7 @@ class _Part:
         """
         What it is like now.
         """
-        return evolve(
+        return replace(
             self.record,
             state=self.state,
             attempt=self.attempt,
@@ -239,14 +240,12 @@ class Tables:
         What a broker needs to go on.
         """
         jobs = [self._open[number] for number in sorted(self._open)]
-        parts = [part.now() for job in jobs for part in job.parts]
         return model.Restored(
             epoch=epoch,
             numbers=self.numbers,
             event=self.event,
             agents=tuple(self._agents[name] for name in sorted(self._agents)),
-            jobs=tuple(job.record for job in jobs),
-            parts=tuple(sorted(parts, key=lambda part: part.number)),
+            jobs=tuple((job.record, tuple(part.now() for part in job.parts)) for job in jobs),
             limit=limit,
         )
 
@@ -324,7 +323,7 @@ class Tables:
             job = self._jobs[part.record.job].record
             if namespace in (None, job.namespace) and service in (None, job.service):
                 if before is None or number < before:
-                    page.append(model.Quarantined(evolve(job, header=b""), part.now()))
+                    page.append(model.Quarantined(replace(job, header=b""), part.now()))
         return page[:limit]
 
     def history(self, job: int) -> model.JobHistory:
@@ -367,7 +366,7 @@ def _summary(job: _Job) -> model.JobSummary:
     for part in job.parts:
         if part.verdict is not None:
             verdicts[part.verdict] = verdicts.get(part.verdict, 0) + 1
-    return model.JobSummary(evolve(job.record, header=b""), len(job.parts), verdicts, job.ended)
+    return model.JobSummary(replace(job.record, header=b""), len(job.parts), verdicts, job.ended)
 
 
 _APPLY: dict[type, Callable[[Tables, Any], None]] = {

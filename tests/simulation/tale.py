@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
+from msgspec.structs import replace
 
 from jobroute.model import (
     Event,
@@ -193,7 +194,7 @@ class Tale:
         """
         The store has another verdict.
         """
-        self.parts = [evolve(self.parts[0], verdict=verdict, frames=0, **changes)]
+        self.parts = [replace(self.parts[0], verdict=verdict, frames=0, **changes)]
         self.results = [()]
         self.events = [self.event("part.delivered"), self.ended(verdict.value)]
 

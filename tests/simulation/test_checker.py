@@ -6,6 +6,7 @@ promise is kept, and finds each promise that is broken in another one.
 from __future__ import annotations
 
 from attrs import evolve
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.model import PartState, Verdict
@@ -86,7 +87,7 @@ class CheckerTests(SynchronousTestCase):
         A part has no verdict at the end.
         """
         part = self.tale.parts[0]
-        self.tale.parts = [evolve(part, state=PartState.RUNNING, verdict=None, ended=None)]
+        self.tale.parts = [replace(part, state=PartState.RUNNING, verdict=None, ended=None)]
         self.tale.results = [()]
         self.tale.refused(3.0, 2, "WAIT", "wait-timeout")
         self.breaks(promises.verdict_for_every_part)
@@ -121,7 +122,7 @@ class CheckerTests(SynchronousTestCase):
         A verdict was late.
         """
         self.tale.work()
-        self.tale.parts = [evolve(self.tale.parts[0], ended=WALL + 45)]
+        self.tale.parts = [replace(self.tale.parts[0], ended=WALL + 45)]
         self.breaks(promises.verdict_by_the_deadline)
 
     def test_late_in_spite_of_broker(self) -> None:
@@ -130,12 +131,12 @@ class CheckerTests(SynchronousTestCase):
         deadline.
         """
         self.tale.work()
-        self.tale.parts = [evolve(self.tale.parts[0], ended=WALL + 50)]
+        self.tale.parts = [replace(self.tale.parts[0], ended=WALL + 50)]
         self.tale.tell(41.0, "broker.1", "died")
         self.tale.tell(49.0, "broker.2", "ready", epoch=2)
         self.breaks(promises.verdict_by_the_deadline)
         self.assertEqual(self.tale.told().downtime(40.0, 50.0), 8.0)
-        self.tale.parts = [evolve(self.tale.parts[0], ended=WALL + 49.4)]
+        self.tale.parts = [replace(self.tale.parts[0], ended=WALL + 49.4)]
         self.breaks()
 
     def test_late_without_broker(self) -> None:
@@ -146,15 +147,15 @@ class CheckerTests(SynchronousTestCase):
         self.tale.tell(4, "broker.1", "died")
         self.tale.tell(44, "broker.2", "born")
         self.tale.tell(44, "broker.2", "ready", epoch=2)
-        self.tale.parts = [evolve(self.tale.parts[0], ended=WALL + 45)]
+        self.tale.parts = [replace(self.tale.parts[0], ended=WALL + 45)]
         self.breaks()
 
     def test_stale(self) -> None:
         """
         The result of the first attempt became the verdict of the second.
         """
-        self.tale.record = evolve(self.tale.record, attempts=2)
-        self.tale.parts = [evolve(self.tale.parts[0], attempt=2, agent="a2")]
+        self.tale.record = replace(self.tale.record, attempts=2)
+        self.tale.parts = [replace(self.tale.parts[0], attempt=2, agent="a2")]
         self.tale.deliver(1.5, FIRST, 1)
         self.tale.begin(1.6, "a1.1", 1)
         self.tale.end(6.0, "a1.1", 1)
@@ -206,7 +207,7 @@ class CheckerTests(SynchronousTestCase):
         """
         An agent did one attempt twice.
         """
-        self.tale.record = evolve(self.tale.record, attempts=2)
+        self.tale.record = replace(self.tale.record, attempts=2)
         self.tale.work()
         self.tale.begin(3.5, "a1.1", 1)
         self.breaks(promises.attempt_begun_once)
@@ -215,8 +216,8 @@ class CheckerTests(SynchronousTestCase):
         """
         A part was given away while its agent was heard.
         """
-        self.tale.record = evolve(self.tale.record, attempts=2)
-        self.tale.parts = [evolve(self.tale.parts[0], attempt=2, agent="a2")]
+        self.tale.record = replace(self.tale.record, attempts=2)
+        self.tale.parts = [replace(self.tale.parts[0], attempt=2, agent="a2")]
         self.tale.deliver(1.5, FIRST, 1)
         self.tale.begin(1.6, "a1.1", 1)
         self.tale.hears(2.0, FIRST, "beat", held=[(PART, 1)])
@@ -235,8 +236,8 @@ class CheckerTests(SynchronousTestCase):
         When the lease is over a part may be given away, though the first
         agent is still at it.
         """
-        self.tale.record = evolve(self.tale.record, attempts=2)
-        self.tale.parts = [evolve(self.tale.parts[0], attempt=2, agent="a2")]
+        self.tale.record = replace(self.tale.record, attempts=2)
+        self.tale.parts = [replace(self.tale.parts[0], attempt=2, agent="a2")]
         self.tale.deliver(1.5, FIRST, 1)
         self.tale.begin(1.6, "a1.1", 1)
         self.tale.hears(2.0, FIRST, "beat", held=[(PART, 1)])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.agent.outbox import Outbox
@@ -169,7 +170,7 @@ class MutationTests(SynchronousTestCase):
         """
         self._recover(
             lambda record: (
-                evolve(record, state=PartState.QUEUED)
+                replace(record, state=PartState.QUEUED)
                 if record.state is PartState.RUNNING
                 else record
             )
@@ -180,7 +181,7 @@ class MutationTests(SynchronousTestCase):
         """
         After a restart nobody knows what was to be cancelled.
         """
-        self._recover(lambda record: evolve(record, cancelling=False))
+        self._recover(lambda record: replace(record, cancelling=False))
         self.caught(sureties.cancelled_is_not_delivered, crash_broker, crash_agent)
 
     def _recover(self, change: Callable[[Any], Any]) -> None:

@@ -9,7 +9,7 @@ import os
 import sqlite3
 from tempfile import TemporaryDirectory
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from jobroute.clock import SystemClock
 from jobroute.model import (
@@ -61,7 +61,7 @@ def main() -> None:
             attempt(6),
             PartialStored(6, 1, 1, (b"one",)),
             PartialStored(6, 1, 2, (b"two",)),
-            JobAccepted(evolve(both, retry=RETRY, max_lost=7, origin=5), parts, ()),
+            JobAccepted(replace(both, retry=RETRY, max_lost=7, origin=5), parts, ()),
             PartQueued(10, 1005.5, PAST),
             ended(11, Verdict.FAILED, frames=()),
             *life(21, Verdict.QUARANTINED),

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import evolve
+from msgspec.structs import replace
 
 from jobroute.errors import NoSuchJob
 from jobroute.model import (
@@ -127,15 +128,15 @@ class ReadingTests(StorageCase):
         What an attempt left behind, and when the next one may be, is kept
         until the end; what is new of it replaces what was.
         """
-        job = evolve(job_record(1), retry=RETRY, max_lost=7, origin=5)
+        job = replace(job_record(1), retry=RETRY, max_lost=7, origin=5)
         part = PartRecord(2, 1, 0, None, past=evolve(PAST, losses=1))
         self.broker.store(JobAccepted(job, (part,), ()), attempt(2))
         self.broker.store(PartQueued(2, 1005.5))
-        queued = evolve(part, attempt=1, agent="a1", incarnation="ab" * 16, due=1005.5)
+        queued = replace(part, attempt=1, agent="a1", incarnation="ab" * 16, due=1005.5)
         restored = self.reopened()
-        self.assertEqual((restored.jobs, restored.parts), ((job,), (queued,)))
+        self.assertEqual(restored.jobs, ((job, (queued,)),))
         self.broker.store(attempt(2, 2), PartQueued(2, None, PAST))
-        (found,) = self.reopened().parts
+        ((_, (found,)),) = self.reopened().jobs
         self.assertEqual((found.past, found.due), (PAST, None))
         last = evolve(PAST, losses=9)
         self.broker.store(evolve(ended(2, frames=()), past=last), JobEnded(1, 1003.0))
@@ -163,7 +164,7 @@ class ReadingTests(StorageCase):
         self.assertEqual(page("default", "t"), [10])
         (entry,) = self.pump.wait(self.storage.quarantined("other", None, None, 9))
         (part,) = self.pump.wait(self.storage.parts(7))
-        job = evolve(job_record(7, namespace="other"), header=b"")
+        job = replace(job_record(7, namespace="other"), header=b"")
         self.assertEqual(entry, Quarantined(job, part))
         self.assertTrue(self.pump.wait(self.storage.parts(11))[0].released)
         self.assertFalse(part.released)
@@ -181,7 +182,8 @@ class ReadingTests(StorageCase):
         self.assertEqual(self.pump.wait(read(2, 1, 1, 1)), [(2, (b"2",))])
         self.assertEqual(self.pump.wait(read(2, 3, 0, 10)), [])
         self.assertEqual(self.pump.wait(read(7, 1, 0, 10)), [])
-        self.assertEqual(self.reopened().parts[0].partials, 3)
+        ((_, (part,)),) = self.reopened().jobs
+        self.assertEqual(part.partials, 3)
 
     def test_find(self) -> None:
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from jobroute.errors import StorageError
 from jobroute.interfaces import IStorage
@@ -138,7 +138,8 @@ class Broker:
         """
         self.position = 0
         self.positions.clear()
-        return self.pump.wait(self.storage.open(self.positions.append, self.troubles.append))
+        restored = self.pump.wait(self.storage.open(self.positions.append, self.troubles.append))
+        return evolve(restored, jobs=tuple(restored.jobs))
 
     def write(self, *changes: Change) -> None:
         """

@@ -35,7 +35,7 @@ class SimulatedDiskTests(SynchronousTestCase):
         """
         restored = self.successResultOf(self.disk.open(self.committed.append, self.troubles.append))
         self.assertEqual(restored.epoch, self.disk.life + 1)
-        return [job.number for job in restored.jobs]
+        return [job.number for job, _ in restored.jobs]
 
     def test_commit(self) -> None:
         """

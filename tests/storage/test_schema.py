@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.clock import SystemClock
 from jobroute.errors import StorageDamaged, StorageError
-from jobroute.model import JobFilter, Restored, Verdict
+from jobroute.model import JobFilter, JobRecord, PartRecord, Verdict
 from jobroute.storage.schema import connect_writer, migrations
 from jobroute.storage.sqlite import SQLiteStorage
 from tests.storage.pump import Pump
@@ -145,11 +145,11 @@ class SchemaTests(SynchronousTestCase):
             [(agent.name, agent.number, agent.living) for agent in restored.agents],
             [("a1", 100, True), ("a2", 101, False)],
         )
-        first, second = restored.jobs
+        (first, running), (second, waiting) = restored.jobs
         self.assertEqual((first.number, first.id, first.priority), (5, "mine", -3))
         self.assertEqual((second.target.names, second.target.count), (("a1", "a2"), None))
         self.assertEqual(
-            [(part.number, part.state, part.partials) for part in restored.parts],
+            [(part.number, part.state, part.partials) for part in (*running, *waiting)],
             [(6, "running", 2), (10, "queued", 0), (11, "done", 0)],
         )
         history = pump.wait(storage.history(1))
@@ -161,17 +161,17 @@ class SchemaTests(SynchronousTestCase):
         self.assertEqual(pump.wait(storage.partials(6, 1, 1, 9)), [(2, (b"two",))])
         failed = pump.wait(storage.jobs(JobFilter(verdict=Verdict.FAILED), None, 9))
         self.assertEqual([summary.job.number for summary in failed], [9])
-        self.check_retries(storage, pump, restored, schema)
+        self.check_retries(storage, pump, (second, waiting[0]), schema)
 
     def check_retries(
-        self, storage: SQLiteStorage, pump: Pump, restored: Restored, schema: int
+        self, storage: SQLiteStorage, pump: Pump, found: tuple[JobRecord, PartRecord], schema: int
     ) -> None:
         """
         Retries came with schema 2.
         """
-        job, (part,) = restored.jobs[1], [p for p in restored.parts if p.number == 10]
-        found = (job.retry, job.max_lost, job.origin, part.due, part.past)
+        job, part = found
+        kept = (job.retry, job.max_lost, job.origin, part.due, part.past)
         there = (RETRY, 7, 5, 1005.5, PAST)
-        self.assertEqual(found, there if schema >= 2 else (None,) * 5)
+        self.assertEqual(kept, there if schema >= 2 else (None,) * 5)
         page = pump.wait(storage.quarantined(None, None, None, 9))
         self.assertEqual([entry.part.number for entry in page], [22] if schema >= 2 else [])

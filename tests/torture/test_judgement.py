@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from attrs import evolve
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.config import load, read_file
@@ -69,7 +69,7 @@ class JudgementTests(SynchronousTestCase):
         """
         What was open when somebody ended it all is no broken promise.
         """
-        self.tale.parts = [evolve(self.tale.parts[0], state=PartState.RUNNING, verdict=None)]
+        self.tale.parts = [replace(self.tale.parts[0], state=PartState.RUNNING, verdict=None)]
         every = title(promises.verdict_for_every_part)
         self.assertIn(every, [b.promise for b in Judgement(ABOUT, self.tale.told()).breaches])
         self.tale.finished = False
