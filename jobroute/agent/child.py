@@ -27,7 +27,15 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from jobroute.agent import kernel, pipe
 from jobroute.agent.childcontext import ChildContext
 from jobroute.agent.context import check_size
-from jobroute.agent.functions import Function, Refuse, describe, encode_frames, reason
+from jobroute.agent.functions import (
+    Failed,
+    Function,
+    Refuse,
+    clip,
+    describe,
+    encode_frames,
+    reason,
+)
 from jobroute.config import Limits
 from jobroute.errors import Cancelled
 from jobroute.log import set_level
@@ -142,8 +150,13 @@ class Child:
 
 
 def _failed(error: BaseException) -> pipe.Done:
-    if isinstance(error, Refuse):
-        return pipe.Done("refused", [], reason(error).removeprefix("Refuse: "))
+    if isinstance(error, Failed):
+        kind = "refused" if isinstance(error, Refuse) else "failure"
+        said = clip(str(error) or type(error).__name__)
+        advice = error.advice
+        return pipe.Done(
+            kind, list(error.payload), said, retry=advice.retry, retry_after=advice.after
+        )
     trace = "".join(traceback.format_exception(error))[-_TRACE:]
     spent = isinstance(error, MemoryError)
     return pipe.Done("failure", [], reason(error), trace, spent)

@@ -19,7 +19,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.reflect import namedModule
 
 from jobroute.errors import ConfigurationError, JobrouteError
-from jobroute.model import Frames
+from jobroute.model import Advice, Frames
+from jobroute.wire.text import YEAR
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,28 +32,44 @@ REASON = 2_000
 _encode = msgspec.json.Encoder().encode
 
 
-class Refuse(JobrouteError):
-    """
-    Raised by a service function that will not do a part: its verdict is
-    C{refused}, and the text of this its reason.
-    """
-
-    code = "refused"
-
-
 class Failed(JobrouteError):
     """
-    Raised in place of a function that failed somewhere else: its text is the
-    reason, as it is.
+    Raised by a service function that failed, and knows whether another
+    attempt at the part is worth it.  Whether there is one the job decides;
+    if there is none the verdict is C{failed}, and the text of this its
+    reason.
 
-    @ivar payload: what goes with the failure.
+    @ivar payload: the frames that go with the failure.
+    @ivar advice: what the broker is told.
+    @param retry: whether another attempt would be worth it.
+    @param retry_after: in how many seconds at the earliest.
+    @raise ValueError: if C{retry_after} is negative, or a year or more.
     """
 
     code = "failed"
 
-    def __init__(self, reason: str, payload: Frames = ()) -> None:
-        super().__init__(reason)
+    def __init__(
+        self,
+        text: str = "",
+        payload: Frames = (),
+        *,
+        retry: bool = True,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(text)
         self.payload = payload
+        if retry_after is not None and not 0 <= retry_after < YEAR:
+            raise ValueError(f"retry_after must be 0 or more and under a year, not {retry_after}")
+        self.advice = Advice(bool(retry), None if retry_after is None else float(retry_after))
+
+
+class Refuse(Failed):
+    """
+    Raised by a service function that will not do a part: its verdict is
+    C{refused}, unless the job is worth another attempt by another agent.
+    """
+
+    code = "refused"
 
 
 class Lost(JobrouteError):

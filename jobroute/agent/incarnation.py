@@ -40,7 +40,7 @@ from jobroute.interfaces import (
     SocketOptions,
 )
 from jobroute.log import Logger
-from jobroute.model import Announcement, Frames
+from jobroute.model import Advice, Announcement, Frames
 from jobroute.wire.backend import BEAT, Beat, BrokerMessage, encode_announcement
 
 #: Partial results that may wait for room, of all functions together.
@@ -233,8 +233,15 @@ class Incarnation:
     def _give_up(self, deferred: Deferred[None]) -> None:
         self._blocked = deque(b for b in self._blocked if b.deferred is not deferred)
 
-    def _finished(self, attempt: Attempt, kind: str, payload: Frames, reason: str) -> None:
-        self.core.work.finished(attempt, kind, payload, reason, self._clock.monotonic())
+    def _finished(
+        self,
+        attempt: Attempt,
+        kind: str,
+        payload: Frames,
+        reason: str,
+        advice: Advice | None = None,
+    ) -> None:
+        self.core.work.finished(attempt, kind, payload, reason, self._clock.monotonic(), advice)
         self._changed()
 
     # -- Sockets

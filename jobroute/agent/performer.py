@@ -21,7 +21,10 @@ from jobroute.agent.functions import Failed, Function, Lost, Refuse, clip, encod
 from jobroute.config import Limits
 from jobroute.errors import Cancelled, JobrouteError
 from jobroute.log import Logger
-from jobroute.model import Frames
+from jobroute.model import Advice, Frames
+
+#: The kind of a final reply, its frames, the reason, and advice.
+_Outcome = tuple[str, Frames, str, Advice | None]
 
 
 class Pool(Protocol):
@@ -45,10 +48,19 @@ class Finished(Protocol):
     Who is told what became of an attempt, in the reactor.
     """
 
-    def __call__(self, attempt: Attempt, kind: str, payload: Frames, reason: str) -> None:
+    def __call__(
+        self,
+        attempt: Attempt,
+        kind: str,
+        payload: Frames,
+        reason: str,
+        advice: Advice | None = None,
+    ) -> None:
         """
         It is over: C{result}, C{failure}, C{refused}, C{lost} or
         C{cancelled}.
+
+        @param advice: what the function says of another attempt.
         """
 
 
@@ -161,23 +173,22 @@ class Performer:
 
     # -- Outcomes
 
-    def _succeeded(self, attempt: Attempt, context: Context, value: Any) -> tuple[str, Frames, str]:
+    def _succeeded(self, attempt: Attempt, context: Context, value: Any) -> _Outcome:
         try:
             payload = encode_frames(value)
             check_size(payload, self._limits)
         except Exception:
             return self._failed(attempt, context, Failure())
-        return "result", payload, ""
+        return "result", payload, "", None
 
-    def _failed(
-        self, attempt: Attempt, context: Context, failure: Failure
-    ) -> tuple[str, Frames, str]:
+    def _failed(self, attempt: Attempt, context: Context, failure: Failure) -> _Outcome:
         error = failure.value
         assert error is not None
         if context.cancelled and isinstance(error, Cancelled | CancelledError):
-            return "cancelled", (), ""
+            return "cancelled", (), "", None
+        advice = error.advice if isinstance(error, Failed) else None
         if isinstance(error, Refuse):
-            return "refused", (), reason(error).removeprefix("Refuse: ")
+            return "refused", (), reason(error).removeprefix("Refuse: "), advice
         if isinstance(error, Failed | Lost):
             # Where it was raised says nothing of the function.
             self._log.warn(
@@ -187,7 +198,7 @@ class Performer:
             )
             payload = error.payload if isinstance(error, Failed) else ()
             kind = "failure" if isinstance(error, Failed) else "lost"
-            return kind, payload, clip(str(error))
+            return kind, payload, clip(str(error) or type(error).__name__), advice
         level = LogLevel.warn if isinstance(error, JobrouteError) else LogLevel.error
         self._log.failure(
             "{service} failed for part {part} of {job_id}, attempt {attempt}.",
@@ -195,15 +206,22 @@ class Performer:
             level=level,
             **_names(attempt),
         )
-        return "failure", (), reason(error)
+        return "failure", (), reason(error), advice
 
-    def _end(self, attempt: Attempt, kind: str, payload: Frames, why: str) -> None:
+    def _end(
+        self,
+        attempt: Attempt,
+        kind: str,
+        payload: Frames,
+        why: str,
+        advice: Advice | None = None,
+    ) -> None:
         running = self._running.pop(attempt, None)
         if running is None:
             return
         # Nobody reads them any more.
         running.context.cancel()
-        self._finished(attempt, kind, payload, why)
+        self._finished(attempt, kind, payload, why, advice)
 
 
 def _names(attempt: Attempt) -> dict[str, Any]:

@@ -149,6 +149,8 @@ class Done(msgspec.Struct, tag="done"):
     @ivar kind: C{result}, C{failure} or C{refused}.
     @ivar trace: where it failed; that does not leave the agent.
     @ivar spent: whether the child should do no more.
+    @ivar retry: whether another attempt would be worth it.
+    @ivar retry_after: in how many seconds at the earliest.
     """
 
     kind: str
@@ -156,6 +158,8 @@ class Done(msgspec.Struct, tag="done"):
     reason: str = ""
     trace: str = ""
     spent: bool = False
+    retry: bool = True
+    retry_after: float | None = None
 
 
 ToChild = Setup | Work | Took | Input | Retire

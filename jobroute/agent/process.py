@@ -326,10 +326,15 @@ class Child(ProcessProtocol):
         match message.kind:
             case "result":
                 self._finish(task, tuple(message.payload))
-            case "refused":
-                self._finish(task, Failure(Refuse(message.reason)))
-            case _:
-                self._finish(task, Failure(Failed(message.reason)))
+            case kind:
+                raised = Refuse if kind == "refused" else Failed
+                error = raised(
+                    message.reason,
+                    tuple(message.payload),
+                    retry=message.retry,
+                    retry_after=message.retry_after,
+                )
+                self._finish(task, Failure(error))
 
     def _finish(self, task: _Task, result: Frames | Failure) -> None:
         if task.waiting is not None:

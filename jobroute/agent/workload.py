@@ -15,7 +15,7 @@ from jobroute.agent.attempts import Attempt, Key, Stage
 from jobroute.agent.outbox import Outbox
 from jobroute.agent.outlet import Outlet
 from jobroute.interfaces import Delivery
-from jobroute.model import Announcement, Frames
+from jobroute.model import Advice, Announcement, Frames
 from jobroute.wire.backend import BrokerMessage, encode_agent_message
 
 #: So many attempts that are over are remembered, to know one delivered twice.
@@ -222,20 +222,27 @@ class Workload:
             self._outbox.progress(attempt, value, now)
 
     def finished(
-        self, attempt: Attempt, kind: str, payload: Frames, reason: str, now: float
+        self,
+        attempt: Attempt,
+        kind: str,
+        payload: Frames,
+        reason: str,
+        now: float,
+        advice: Advice | None = None,
     ) -> None:
         """
         The function has returned.
 
         @param kind: C{result}, C{failure}, C{refused}, C{lost} or
             C{cancelled}.
+        @param advice: what it says of another attempt.
         """
         if attempt.stage is Stage.RUNNING:
             self.running -= 1
             attempt.stage = Stage.DONE
             if kind in ("cancelled", "lost"):
                 self._outbox.forget_partials(attempt)
-            self._final(attempt, kind, payload, reason, now)
+            self._final(attempt, kind, payload, reason, now, advice=advice)
         elif attempt.stage is Stage.STOPPED:
             self.running -= 1
             attempt.stage = Stage.DONE
@@ -287,11 +294,16 @@ class Workload:
         reason: str,
         now: float,
         running: bool = False,
+        advice: Advice | None = None,
     ) -> None:
         self.done += 1
         members: dict[str, object] = {}
         if kind in ("failure", "refused", "lost"):
             members["reason"] = reason
+            if advice is not None and not advice.retry:
+                members["retry"] = False
+            if advice is not None and advice.after is not None:
+                members["retry_after"] = advice.after
         if running:
             members["running"] = True
         if attempt.sequence and kind in ("result", "failure"):

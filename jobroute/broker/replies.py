@@ -194,7 +194,8 @@ class Replies:
 
     def _lost(self, agent: Agent, attempt: Attempt, reason: str) -> None:
         self._counters["replies"] += 1
-        self._endings.lost(attempt, reason or "What worked on it has died.")
+        # As bad as if it had cost the whole agent.
+        self._endings.lost(attempt, reason or "What worked on it has died.", died=True)
         self._settle(agent, attempt)
         self._deliveries.release(attempt)
 

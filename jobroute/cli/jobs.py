@@ -39,8 +39,9 @@ def _job(given: dict[str, Any]) -> dict[str, Any]:
     of the command line.
     """
     everyone, agents, count = given.pop("everyone"), given.pop("agents"), given.pop("count")
-    names = ("header", "priority", "attempts", "queue_limit", "run_limit", "deadline")
+    names = ("header", "priority", "attempts", "queue_limit", "run_limit", "deadline", "max_lost")
     job = {name: given.pop(name) for name in names}
+    job["retries"] = options.retries(given.pop("retry_on"), given.pop("retry_delay"))
     return {"target": options.target(everyone, agents, count), **job}
 
 

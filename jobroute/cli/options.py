@@ -159,6 +159,24 @@ job_options = together(
         metavar="N",
         help="How often at most it is given to an agent; once if not given.",
     ),
+    click.option(
+        "--retry-on",
+        multiple=True,
+        type=click.Choice(["lost", "failed", "timed_out", "refused"]),
+        help="What is worth another attempt, if there are several; lost if not given.",
+    ),
+    click.option(
+        "--retry-delay",
+        callback=duration,
+        metavar="TIME",
+        help="How long before the second attempt, later twice as long each; 1s if not given.",
+    ),
+    click.option(
+        "--max-lost",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="Quarantined when it has cost so many agents their lives; 3 if not given.",
+    ),
     click.option("--queue-limit", callback=duration, metavar="TIME", help="How long it may queue."),
     click.option(
         "--run-limit", callback=duration, metavar="TIME", help="How long one attempt may take."
@@ -203,6 +221,16 @@ def target(everyone: bool, agents: Sequence[str], count: int | None) -> TargetLi
     if not agents:
         return "any" if count is None else {"count": count}
     return {"agents": list(agents)} if count is None else {"agents": list(agents), "count": count}
+
+
+def retries(on: Sequence[str], delay: float | None) -> dict[str, Any] | None:
+    """
+    What is worth another attempt, and when.
+    """
+    given: dict[str, Any] = {"on": sorted(set(on))} if on else {}
+    if delay is not None:
+        given["delay"] = delay
+    return given or None
 
 
 def frames(payload: Sequence[str], files: Sequence[BinaryIO]) -> tuple[bytes, ...]:

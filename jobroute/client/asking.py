@@ -256,6 +256,10 @@ class Asking(Questions):
             properties["priority"] = spec.priority
         if checks.whole("attempts", spec.attempts, 1) != 1:
             properties["attempts"] = spec.attempts
+        if spec.retries is not None:
+            properties["retry"] = checks.retries(spec.retries)
+        if spec.max_lost is not None:
+            properties["max_lost"] = checks.whole("max_lost", spec.max_lost, 1, 1000)
         for limit in ("queue_limit", "run_limit", "deadline"):
             seconds = checks.duration(limit, getattr(spec, limit))
             if seconds is not None:

@@ -12,9 +12,11 @@ import math
 import re
 from typing import Any
 
+from attrs import asdict
+
 from jobroute.config import Limits
 from jobroute.errors import BadProperty, TooLarge
-from jobroute.model import Frames, Target
+from jobroute.model import Frames, Retry, Target
 from jobroute.wire.text import NAME
 
 _NAME = re.compile(NAME)
@@ -76,6 +78,48 @@ def whole(what: str, value: Any, least: int, most: int | None = None) -> int:
         bounds = f"at least {least}" if most is None else f"between {least} and {most}"
         raise BadProperty(f"{what} must be {bounds}, not {value}.")
     return value
+
+
+def number(what: str, value: Any, least: float, most: float) -> float:
+    """
+    Check a number.
+
+    @raise BadProperty: if it is none, or too small or large.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadProperty(f"{what} must be a number, not {_shown(value)}.")
+    if not least <= value <= most:
+        raise BadProperty(f"{what} must be between {least:g} and {most:g}, not {value}.")
+    return value
+
+
+def retries(value: Any) -> dict[str, Any]:
+    """
+    Check what is worth another attempt: a L{jobroute.model.Retry}, or a
+    dictionary of some of its attributes.
+
+    @return: as the protocol writes it.
+    @raise BadProperty: if it is none.
+    """
+    if isinstance(value, Retry):
+        value = asdict(value)
+    known = ("on", "delay", "factor", "max_delay", "jitter")
+    if not isinstance(value, dict) or not all(key in known for key in value):
+        raise BadProperty(
+            f"retries must be a Retry or a dictionary of {', '.join(known)}, not {_shown(value)}."
+        )
+    checked = dict(value)
+    if "on" in checked:
+        on = checked["on"]
+        if not isinstance(on, list | tuple | set | frozenset):
+            raise BadProperty(f"retries.on must be a list of verdicts, not {_shown(on)}.")
+        worth = ("lost", "failed", "timed_out", "refused")
+        checked["on"] = sorted(one_of("retries.on", each, worth) for each in on)
+    bounds = {"delay": (0, _YEAR - 1), "factor": (1, 100), "max_delay": (0, _YEAR - 1)}
+    for key, (least, most) in {**bounds, "jitter": (0, 1)}.items():
+        if key in checked:
+            number(f"retries.{key}", checked[key], least, most)
+    return checked
 
 
 def one_of(what: str, value: Any, choices: tuple[str, ...]) -> str:

@@ -16,7 +16,7 @@ from jobroute.client.mapping import Mapping
 from jobroute.client.outcomes import Outcome, Page, Partial, PartOutcome, Progress, Submitted
 from jobroute.client.parts import Parts
 from jobroute.client.request import Request
-from jobroute.client.specs import Header, JobSpec, Payload, TargetLike, job_spec
+from jobroute.client.specs import Header, JobSpec, Payload, RetriesLike, TargetLike, job_spec
 from jobroute.errors import JobrouteError
 
 T = TypeVar("T")
@@ -79,6 +79,8 @@ class Methods:
         queue_limit: float | None = None,
         run_limit: float | None = None,
         deadline: float | None = None,
+        retries: RetriesLike = None,
+        max_lost: int | None = None,
         timeout: float | None = None,
         retry: bool = False,
     ) -> Submitted:
@@ -99,6 +101,11 @@ class Methods:
         @param queue_limit: how many seconds a part may wait in the queue.
         @param run_limit: how many seconds one attempt may take.
         @param deadline: in how many seconds all must be over.
+        @param retries: which outcomes of an attempt are worth another, and
+            when: a L{jobroute.model.Retry}, or a dictionary of some of its
+            attributes.
+        @param max_lost: how many agents a part may cost their lives before
+            it is quarantined; the broker's setting if L{None}.
         @param timeout: for how many seconds to ask, instead of the
             client's.
         @param retry: while the broker is busy, ask again, with growing
@@ -110,7 +117,9 @@ class Methods:
             accepted; submit it with the same id to be sure.
         """
         limits = (queue_limit, run_limit, deadline)
-        spec = job_spec(service, payload, job, target, header, priority, attempts, limits)
+        spec = job_spec(
+            service, payload, job, target, header, priority, attempts, limits, retries, max_lost
+        )
         return await self._ask(self._asking.submit(spec, timeout=timeout, retry=retry))
 
     async def submit_many(
@@ -125,6 +134,8 @@ class Methods:
         queue_limit: float | None = None,
         run_limit: float | None = None,
         deadline: float | None = None,
+        retries: RetriesLike = None,
+        max_lost: int | None = None,
         timeout: float | None = None,
         retry: bool = False,
     ) -> list[Submitted | JobrouteError]:
@@ -142,7 +153,9 @@ class Methods:
         """
         done: Many = []
         limits = (queue_limit, run_limit, deadline)
-        common = job_spec(service, (), None, target, header, priority, attempts, limits)
+        common = job_spec(
+            service, (), None, target, header, priority, attempts, limits, retries, max_lost
+        )
         for batch in self._asking.submit_many(jobs, common, timeout=timeout, retry=retry):
             some: Many = await self._ask(batch) if isinstance(batch, Request) else batch
             done.extend(some)
@@ -159,6 +172,8 @@ class Methods:
         queue_limit: float | None = None,
         run_limit: float | None = None,
         deadline: float | None = None,
+        retries: RetriesLike = None,
+        max_lost: int | None = None,
         timeout: float | None = None,
         retry: bool = False,
         on_progress: Callable[[Progress], object] | None = None,
@@ -185,7 +200,9 @@ class Methods:
         @raise BrokerLost: if the broker was silent for the client's timeout.
         """
         limits = (queue_limit, run_limit, deadline)
-        spec = job_spec(service, payload, None, target, header, priority, attempts, limits)
+        spec = job_spec(
+            service, payload, None, target, header, priority, attempts, limits, retries, max_lost
+        )
         parts = Parts(target, on_part)
         streams = (on_progress, on_partial, parts.on_part)
         request = self._asking.call(spec, streams, timeout=timeout, retry=retry)
@@ -255,6 +272,8 @@ class Methods:
         queue_limit: float | None = None,
         run_limit: float | None = None,
         deadline: float | None = None,
+        retries: RetriesLike = None,
+        max_lost: int | None = None,
         timeout: float | None = None,
         retry: bool = True,
     ) -> Mapping:
@@ -279,7 +298,9 @@ class Methods:
         @param retry: for each job, as in L{call}.
         """
         limits = (queue_limit, run_limit, deadline)
-        common = job_spec(service, (), None, target, header, priority, attempts, limits)
+        common = job_spec(
+            service, (), None, target, header, priority, attempts, limits, retries, max_lost
+        )
         return self._asking.map(
             common, payloads, window, ordered, progress, durable, timeout=timeout, retry=retry
         )

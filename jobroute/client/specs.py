@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from jobroute.model import Target
+from jobroute.model import Retry, Target
 
 #: Any JSON value.
 Header = Any
@@ -20,6 +20,9 @@ Payload = bytes | tuple[bytes, ...] | list[bytes]
 
 #: C{"any"}, C{"all"}, agents' names, a number of agents, or as in the protocol.
 TargetLike = str | int | Sequence[str] | dict[str, Any] | Target
+
+#: What is worth another attempt, or some attributes of that.
+RetriesLike = Retry | dict[str, Any] | None
 
 
 @frozen(kw_only=True)
@@ -38,6 +41,8 @@ class JobSpec:
     queue_limit: float | None = None
     run_limit: float | None = None
     deadline: float | None = None
+    retries: RetriesLike = None
+    max_lost: int | None = None
 
 
 def job_spec(
@@ -49,6 +54,8 @@ def job_spec(
     priority: int,
     attempts: int,
     limits: tuple[float | None, float | None, float | None],
+    retries: RetriesLike,
+    max_lost: int | None,
 ) -> JobSpec:
     """
     The job that the arguments of a method describe.
@@ -66,4 +73,6 @@ def job_spec(
         queue_limit=limits[0],
         run_limit=limits[1],
         deadline=limits[2],
+        retries=retries,
+        max_lost=max_lost,
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from jobroute.agent import Context, Refuse, service
+from jobroute.agent import Context, Failed, Refuse, service
 from jobroute.errors import Cancelled
 
 
@@ -86,6 +86,8 @@ def ends(payload: bytes) -> None:
             raise ValueError("no good")
         case b"refuse":
             raise Refuse("not me")
+        case b"later":
+            raise Failed("not now", (b"partly",), retry_after=5)
         case b"exit":
             sys.exit(3)
         case b"_exit":

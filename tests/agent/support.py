@@ -17,7 +17,7 @@ from jobroute.agent.attempts import Attempt, Key
 from jobroute.agent.core import AgentCore
 from jobroute.config import Limits
 from jobroute.interfaces import IClock
-from jobroute.model import Announcement, Frames
+from jobroute.model import Advice, Announcement, Frames
 from jobroute.wire.backend import (
     AgentMessage,
     BrokerMessage,
@@ -206,13 +206,15 @@ class Bench:
         members = {"job": f"j{part}", "service": "echo", **members}
         self.hear("deliver", (b"payload",), part=part, attempt=attempt, **members)
 
-    def finish(self, index: int = -1, kind: str = "result", reason: str = "") -> None:
+    def finish(
+        self, index: int = -1, kind: str = "result", reason: str = "", advice: Advice | None = None
+    ) -> None:
         """
         A function that was started comes to its end.
         """
         attempt = self.outlet.started[index]
         payload = (b"done",) if kind == "result" else ()
-        self.core.work.finished(attempt, kind, payload, reason, self.now)
+        self.core.work.finished(attempt, kind, payload, reason, self.now, advice)
 
     def ack(self, *entries: list[int]) -> None:
         """

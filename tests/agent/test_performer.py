@@ -16,12 +16,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.agent.attempts import Attempt
 from jobroute.agent.context import Context
-from jobroute.agent.functions import Refuse, collect, service
+from jobroute.agent.functions import Failed, Refuse, collect, service
 from jobroute.agent.performer import Performer
 from jobroute.config import Limits
 from jobroute.errors import Cancelled, TooLarge
 from jobroute.interfaces import Delivery
-from jobroute.model import Frames
+from jobroute.model import Advice, Frames
 from tests.agent.world import InlinePool, TestReactor
 
 LIMITS = Limits(message=10_000, header=4_000, frames=4, depth=8)
@@ -54,11 +54,19 @@ class PerformerTests(SynchronousTestCase):
         self.partials.append(payload)
         return succeed(None)
 
-    def finished(self, attempt: Attempt, kind: str, payload: Frames, reason: str) -> None:
+    def finished(
+        self,
+        attempt: Attempt,
+        kind: str,
+        payload: Frames,
+        reason: str,
+        advice: Advice | None = None,
+    ) -> None:
         """
         An attempt is over.
         """
         self.outcomes.append((kind, payload, reason))
+        self.advice = advice
 
     def start(
         self, function: Callable[..., Any], payload: Frames = (b"x",), **members: Any
@@ -159,6 +167,29 @@ class PerformerTests(SynchronousTestCase):
             [o[2] for o in self.outcomes], ["SystemExit: 1", "SystemExit: 1", "KeyboardInterrupt"]
         )
         self.failures()
+
+    def test_advice(self) -> None:
+        """
+        A function may say whether another attempt is worth it, and when.
+        """
+        for error, kind, reason, advice in (
+            (Failed("no", retry=False), "failure", "no", Advice(False)),
+            (Failed("later", retry_after=5), "failure", "later", Advice(True, 5.0)),
+            (Failed(), "failure", "Failed", Advice()),
+            (Refuse("not me", retry_after=0), "refused", "not me", Advice(True, 0.0)),
+            (ValueError("plain"), "failure", "ValueError: plain", None),
+        ):
+
+            def fail(payload: bytes, error: Exception = error) -> None:
+                raise error
+
+            self.start(fail)
+            self.pool.perform()
+            self.assertEqual(self.outcomes.pop(), (kind, (), reason))
+            self.assertEqual(self.advice, advice)
+        self.failures()
+        for wrong in (-1, 31_536_000, float("nan")):
+            self.assertRaises(ValueError, Failed, "x", retry_after=wrong)
 
     def test_refuse(self) -> None:
         """

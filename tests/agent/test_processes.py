@@ -28,7 +28,7 @@ from jobroute.agent.processes import Pooling, Processes, names_of, pooling
 from jobroute.config import Limits
 from jobroute.errors import ConfigurationError
 from jobroute.interfaces import Delivery
-from jobroute.model import Frames
+from jobroute.model import Advice, Frames
 from tests.agent import services
 
 #: Trial's own.
@@ -301,6 +301,9 @@ class ProcessesTests(TestCase):
         self.assertEqual(await self.failure(Failed, "ends", b"raise"), "ValueError: no good")
         self.assertIn("no good", str([e.get("trace") for e in events]))
         self.assertEqual(await self.failure(Refuse, "ends", b"refuse"), "not me")
+        error: Any = await self.assertFailure(self.perform("ends", b"later")[1], Failed)
+        self.assertEqual((str(error), error.payload), ("not now", (b"partly",)))
+        self.assertEqual(error.advice, Advice(True, 5.0))
         self.assertEqual(await self.failure(Failed, "ends", b"exit"), "SystemExit: 3")
         self.assertLess(len(await self.failure(Failed, "ends", b"large")), 3_000)
         self.assertEqual(await self.result("pid", b""), str(pid).encode())

@@ -7,6 +7,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.agent.attempts import Stage
+from jobroute.model import Advice
 from tests.agent.support import Bench
 
 
@@ -53,6 +54,17 @@ class WorkloadTests(SynchronousTestCase):
             self.bench.finish(kind=kind, reason="why")
             [reply] = self.outlet.take()
             self.assertEqual((reply.message, reply.reason), (kind, "why"))
+            self.assertEqual((reply.retry, reply.retry_after), (True, None))
+
+    def test_advice(self) -> None:
+        """
+        So is what the function says of another attempt.
+        """
+        for part, advice in ((1, Advice(False)), (2, Advice(True, 5.0)), (3, Advice())):
+            self.bench.deliver(part)
+            self.bench.finish(kind="failure", reason="why", advice=advice)
+            [reply] = self.outlet.take()
+            self.assertEqual((reply.retry, reply.retry_after), (advice.retry, advice.after))
 
     def test_acknowledged_with_another_message(self) -> None:
         """

@@ -547,6 +547,17 @@ class QuarantineTests(RetryCase):
         self.assertEqual({len(e["output"]) for e in evidence}, {1000})
         self.assertEqual(self.losses(), KEPT + 2)
 
+    def test_process(self) -> None:
+        """
+        A process of an agent that dies counts as an agent does.
+        """
+        self.begin(max_lost=2)
+        agent = self.kit.agent("a")
+        agent.reply(ReplyKind.LOST, value="It died.")
+        agent.reply(ReplyKind.LOST, value="It died.")
+        self.assertEqual(self.kit.verdicts("j"), {"quarantined": 1})
+        self.assertEqual(self.kit.count("agents_lost"), 0)
+
     def test_partial(self) -> None:
         """
         A partial result is an output as well.

@@ -69,6 +69,8 @@ class CallTests(CommandTestCase):
                 "queue_limit": None,
                 "run_limit": None,
                 "deadline": None,
+                "retries": None,
+                "max_lost": None,
                 "timeout": None,
             },
         )
@@ -79,7 +81,8 @@ class CallTests(CommandTestCase):
         """
         line = (
             "call echo --agent a1 --agent a2 --count 1 --header [1] --priority -3 --attempts 2 "
-            "--queue-limit 1m --run-limit 2 --deadline 1h --timeout 5s --client me --namespace mine"
+            "--queue-limit 1m --run-limit 2 --deadline 1h --timeout 5s --client me "
+            "--namespace mine --retry-on lost --retry-on failed --retry-delay 2m --max-lost 5"
         )
         self.output_of(*line.split())
         _, given = self.client.asked("call")
@@ -94,6 +97,8 @@ class CallTests(CommandTestCase):
                 "queue_limit": 60.0,
                 "run_limit": 2.0,
                 "deadline": 3600.0,
+                "retries": {"on": ["failed", "lost"], "delay": 120.0},
+                "max_lost": 5,
                 "timeout": 5.0,
             },
         )

@@ -24,7 +24,7 @@ from jobroute.client.request import Again, Request
 from jobroute.client.specs import JobSpec, job_spec
 from jobroute.config import Limits
 from jobroute.errors import BadProperty, NotEnoughAgents, TooLarge
-from jobroute.model import Target
+from jobroute.model import Retry, Target, Verdict
 from jobroute.wire.native import decode_request, encode_request
 from tests.client.rig import StoppedClock
 
@@ -104,7 +104,7 @@ class AskingTests(Base):
         """
         What has not is.
         """
-        spec = job_spec("echo", b"x", "j", "all", [1], -5, 3, (1, 2.5, 100))
+        spec = job_spec("echo", b"x", "j", "all", [1], -5, 3, (1, 2.5, 100), {"delay": 3}, 7)
         request = self.asking.submit(spec, timeout=7, retry=True)
         self.assertEqual(
             request.properties,
@@ -119,10 +119,22 @@ class AskingTests(Base):
                 "queue_limit": 1,
                 "run_limit": 2.5,
                 "deadline": 100,
+                "retry": {"delay": 3},
+                "max_lost": 7,
             },
         )
         self.assertEqual(request.payload, (b"x",))
         self.assertEqual((request.timeout, request.retry), (7, 7))
+
+    def test_retries(self) -> None:
+        """
+        What is worth another attempt, in each way to say it.
+        """
+        whole = {"on": ["failed", "lost"], "delay": 1, "factor": 2, "max_delay": 60, "jitter": 0.5}
+        on = (Verdict.LOST, Verdict.FAILED)
+        self.assertEqual(checks.retries(Retry(on)), whole)
+        self.assertEqual(checks.retries({"on": {"failed"}}), {"on": ["failed"]})
+        self.assertEqual(checks.retries({}), {})
 
     def test_targets(self) -> None:
         """
@@ -183,6 +195,16 @@ class AskingTests(Base):
             ("run_limit", {"run_limit": True}),
             ("deadline", {"deadline": 366 * 86400}),
             ("deadline", {"deadline": float("nan")}),
+            ("retries", {"retries": "failed"}),
+            ("retries", {"retries": {"often": 1}}),
+            ("retries.on", {"retries": {"on": "failed"}}),
+            ("retries.on", {"retries": {"on": ["expired"]}}),
+            ("retries.delay", {"retries": {"delay": -1}}),
+            ("retries.factor", {"retries": {"factor": 0.5}}),
+            ("retries.jitter", {"retries": {"jitter": True}}),
+            ("retries.max_delay", {"retries": {"max_delay": float("nan")}}),
+            ("max_lost", {"max_lost": 0}),
+            ("max_lost", {"max_lost": 1001}),
         ]
         for what, more in wrong:
             self.bad(what, **more)

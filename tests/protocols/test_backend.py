@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from jobroute.broker.counters import counters
 from jobroute.config import Limits
 from jobroute.interfaces import Delivery, IAgentRoute, IAgents, IMessageProtocol
-from jobroute.model import Held, ReplyKind
+from jobroute.model import Advice, Held, ReplyKind
 from jobroute.protocols.backend import ACKNOWLEDGE, BackendProtocol
 from jobroute.wire.backend import encode_agent_message
 from tests.protocols.kit import Transport, done
@@ -153,6 +153,18 @@ class MessageTests(Case):
             ("result", {**of, "partials": 4}, (b"x",), (ReplyKind.RESULT, 5, 2, "", 4, (b"x",))),
             ("failure", {**of, "reason": "No."}, (), (ReplyKind.FAILURE, 5, 2, "No.", 0, ())),
             ("refused", {**of, "reason": "No."}, (), (ReplyKind.REFUSED, 5, 2, "No.", 0, ())),
+            (
+                "failure",
+                {**of, "retry": False},
+                (),
+                (ReplyKind.FAILURE, 5, 2, "", 0, (), Advice(False)),
+            ),
+            (
+                "refused",
+                {**of, "retry_after": 9},
+                (),
+                (ReplyKind.REFUSED, 5, 2, "", 0, (), Advice(True, 9.0)),
+            ),
             ("cancelled", of, (), (ReplyKind.CANCELLED, 5, 2, False, 0, ())),
             ("cancelled", {**of, "running": True}, (), (ReplyKind.CANCELLED, 5, 2, True, 0, ())),
             ("released", of, (), ("released", 5, 2)),
