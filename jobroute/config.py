@@ -90,6 +90,8 @@ class Settings:
     @ivar endpoints: the URL of each socket; the empty text is none.
     @ivar advertise: the host that others are told where a socket is bound to
         all addresses; this machine's name if empty.
+    @ivar no_restore: whether the broker begins anew, and sets aside what is in
+        the store.  Never from a file: each start would do it.
     """
 
     data_dir: str
@@ -99,6 +101,7 @@ class Settings:
     log_level: str = "info"
     insecure: bool = False
     advertise: str = ""
+    no_restore: bool = False
     heartbeat_interval: float = _limit(2.0, "seconds between two beats", 0.05, 3600)
     liveness: int = _limit(5, "silent intervals after which an agent is lost", 2, 1000)
     registration_timeout: float = _limit(10.0, "seconds a registration may take", 0.1, 3600)
@@ -299,6 +302,11 @@ def load(
     values = {k: v for k, v in file.items() if k in _PLAIN}
     values.update({k: v for k, v in given.items() if k in _PLAIN})
     values["insecure"] = insecure
+    if "no_restore" in file:
+        raise ConfigurationError(
+            "no_restore is for the command line: in a file it would set the store aside at each "
+            "start."
+        )
     if values.get("log_level", "info") not in LOG_LEVELS:
         raise ConfigurationError(
             f"log_level must be one of {', '.join(LOG_LEVELS)}, not {values['log_level']!r}."

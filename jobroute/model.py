@@ -531,6 +531,22 @@ Change = (
 
 
 @frozen
+class SetAside:
+    """
+    A store that a broker does not go on with.
+
+    @ivar path: where it is now.
+    @ivar jobs: how many jobs in it have not ended; L{None} if it cannot be
+        read.
+    @ivar agents: how many agents it knows that may come back, likewise.
+    """
+
+    path: str
+    jobs: int | None
+    agents: int | None
+
+
+@frozen
 class Restored:
     """
     What a broker finds in its store when it starts.
@@ -544,6 +560,7 @@ class Restored:
         asked for: iterate once, and before anything is written.
     @ivar limit: all numbers below it may be in use from now on: a first
         block was taken together with the epoch.
+    @ivar aside: what was set aside to begin anew.
     """
 
     epoch: int
@@ -552,6 +569,7 @@ class Restored:
     agents: tuple[AgentRecord, ...] = ()
     jobs: Iterable[tuple[JobRecord, tuple[PartRecord, ...]]] = ()
     limit: int = 0
+    aside: SetAside | None = None
 
 
 @frozen

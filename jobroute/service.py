@@ -18,6 +18,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -251,6 +252,8 @@ class BrokerService(Service):
         self._directory.sign(os.getpid())
         life.began = self._clock.wall()
         restored = await storage.open(broker.journal.committed, partial(self._trouble, life))
+        # Once is enough, however often it is started.
+        self.settings = evolve(self.settings, no_restore=False)
         if life.ending:
             return
         broker.begin(restored)

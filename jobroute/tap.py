@@ -49,6 +49,7 @@ class Options(usage.Options):
     ]
     optFlags = [  # noqa: RUF012
         ["insecure", None, "Allow sockets and a data directory that others can reach."],
+        ["no-restore", None, "Begin anew: set the store aside, where it is kept."],
         ["check", None, "Check the settings, say whether they are good, and exit."],
     ]
     compData = usage.Completions(
@@ -76,11 +77,13 @@ class Options(usage.Options):
         given = {
             key.replace("-", "_"): value
             for key, value in self.items()
-            if key not in ("config", "check", "insecure") and value is not None
+            if key not in ("config", "check") and value is not None
         }
         # A flag that is not given says nothing against the file.
-        if self["insecure"]:
-            given["insecure"] = True
+        for flag in ("insecure", "no-restore"):
+            given.pop(flag.replace("-", "_"), None)
+            if self[flag]:
+                given[flag.replace("-", "_")] = True
         try:
             file = read_file(self["config"]) if self["config"] else None
             self.settings = load(given, file)

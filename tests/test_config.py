@@ -49,6 +49,16 @@ class LoadTests(Case):
     Settings are put together.
     """
 
+    def test_no_restore(self) -> None:
+        """
+        Beginning anew is for one start, and so for the command line only.
+        """
+        self.assertFalse(load({"data_dir": "/d"}).no_restore)
+        self.assertTrue(load({"data_dir": "/d", "no_restore": True}).no_restore)
+        with self.assertRaises(ConfigurationError) as caught:
+            load({"data_dir": "/d"}, {"no_restore": True})
+        self.assertIn("for the command line", str(caught.exception))
+
     def test_sockets_to_come(self) -> None:
         """
         What is said of sockets that are not served yet is checked too; what

@@ -112,6 +112,13 @@ class OptionsTests(SynchronousTestCase):
         ):
             self.assertIn(expected, self.refused(*arguments, file=file))
 
+    def test_no_restore(self) -> None:
+        """
+        C{--no-restore} is a flag.
+        """
+        self.assertFalse(self.parse().settings.no_restore)
+        self.assertTrue(self.parse("--no-restore").settings.no_restore)
+
     def test_insecure(self) -> None:
         """
         Who insists may listen to the world.

@@ -34,6 +34,7 @@ from jobroute.model import (
     PartRecord,
     PartState,
     Restored,
+    SetAside,
     Verdict,
 )
 
@@ -67,6 +68,8 @@ class Recovery:
         """
         Put everything in its place.
         """
+        if restored.aside is not None:
+            self._say_aside(restored.aside)
         self._roster.restore(restored.agents)
         for record in restored.agents:
             if record.living:
@@ -105,6 +108,22 @@ class Recovery:
                 self._part(part, job)
             count += 1
         return count
+
+    def _say_aside(self, aside: SetAside) -> None:
+        """
+        A person has to know where the old store is.
+        """
+        if aside.jobs is None:
+            self._log.warn(
+                "Began anew: the store, which cannot be read, is in {path}.", path=aside.path
+            )
+        else:
+            self._log.warn(
+                "Began anew: the store, with {jobs} open jobs and {agents} agents, is in {path}.",
+                jobs=aside.jobs,
+                agents=aside.agents,
+                path=aside.path,
+            )
 
     def _agent(self, record: AgentRecord) -> None:
         try:

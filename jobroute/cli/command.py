@@ -143,6 +143,8 @@ for command in (
     looking.why,
     looking.stats,
     store.fsck,
+    store.backup,
+    store.restore,
     doctor.doctor,
     completion.completion,
     demo.demo,

@@ -1,6 +1,7 @@
 # -*- test-case-name: tests.cli.test_store -*-
 """
-The commands for the store on this machine: C{fsck}.  They ask no broker.
+The commands for the store on this machine: C{fsck}, C{backup} and
+C{restore}.  They ask no broker.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from jobroute.cli.screen import Column, Screen
 from jobroute.cli.session import Session, pass_session
 from jobroute.config import default_data_dir
 from jobroute.errors import BrokerAlreadyRunning, JobrouteError
+from jobroute.lock import DataDirectory
 
 #: Named and not imported: who only asks a broker need not load a storage.
 _CHECK = "jobroute.storage.fsck.check"
 _REPAIR = "jobroute.storage.fsck.repair"
+_BACKUP = "jobroute.storage.copies.backup"
+_RESTORE = "jobroute.storage.copies.restore"
+_SET_ASIDE = "jobroute.storage.aside.set_aside"
 _FILE = "jobroute.storage.schema.FILE"
-_DIRECTORY = "jobroute.lock.DataDirectory"
 
 #: Exit statuses.
 FOUND, IN_VAIN = 1, 2
@@ -44,19 +48,19 @@ def store_in(data_dir: str | None) -> str:
 
 
 @contextmanager
-def locked(path: str) -> Iterator[None]:
+def locked(path: str) -> Iterator[DataDirectory]:
     """
     While no broker uses the store.
 
     @raise BrokerAlreadyRunning: if one does.
     """
-    directory: Any = namedAny(_DIRECTORY)(os.path.dirname(path), insecure=True)
+    directory = DataDirectory(os.path.dirname(path), insecure=True)
     try:
         directory.acquire()
     except BrokerAlreadyRunning as e:
         raise BrokerAlreadyRunning(f"{e} Stop it before.", e.pid) from e
     try:
-        yield
+        yield directory
     finally:
         directory.release()
 
@@ -101,6 +105,55 @@ def fsck(session: Session, data_dir: str | None, repair: bool) -> None:
         _show(screen, path, found, repair)
     if found and not repair:
         raise click.exceptions.Exit(FOUND)
+
+
+@click.command()
+@click.argument("destination", type=click.Path(), metavar="FILE")
+@data_dir_option
+@pass_session
+def backup(session: Session, destination: str, data_dir: str | None) -> None:
+    """
+    Copy the store, while the broker works on it, to a FILE that is not there yet.
+
+    The copy is looked through, and appears when it is whole and on disk.
+    """
+    screen = session.screen
+    path = store_in(data_dir)
+    with screen.progress("Copying", 1) as progress:
+        size = namedAny(_BACKUP)(path, destination, screen.clock.wall(), progress)
+    _copied(screen, path, destination, size)
+
+
+@click.command()
+@click.argument("source", type=click.Path(), metavar="FILE")
+@data_dir_option
+@click.option(
+    "--set-aside", is_flag=True, help="Keep the store that is there in a folder beside it."
+)
+@pass_session
+def restore(session: Session, source: str, data_dir: str | None, set_aside: bool) -> None:
+    """
+    Put a copy of a store into the data directory of a broker that is stopped.
+
+    The broker that starts with it goes on with the jobs that were open then, under numbers that
+    nobody has used.
+    """
+    screen = session.screen
+    path = store_in(data_dir)
+    with locked(path) as directory, screen.progress("Copying", 1) as progress:
+        wall = screen.clock.wall()
+        size, aside = namedAny(_RESTORE)(source, path, wall, progress, replace=set_aside)
+        directory.adopt(path)
+    if aside is not None:
+        screen.say(f"The store that was there is now in {aside.path}.")
+    _copied(screen, source, path, size)
+
+
+def _copied(screen: Screen, source: str, destination: str, size: int) -> None:
+    if screen.json:
+        screen.value({"from": source, "to": destination, "bytes": size})
+    else:
+        screen.prose(f"{source} is copied to {destination}: {size:,} bytes.")
 
 
 def _show(screen: Screen, path: str, found: Any, repaired: bool) -> None:

@@ -33,8 +33,8 @@ def explain(error: Exception, path: str, *, reading: bool = False) -> StorageErr
     unreadable = reading and not name and not isinstance(error, (OSError, MemoryError))
     if name.startswith(_DAMAGED) or unreadable:
         return StorageDamaged(
-            f"The store {path} is damaged ({error}): restore it from a backup, or try "
-            '"sqlite3 FILE .recover" on a copy.'
+            f"The store {path} is damaged ({error}): restore a backup, or start afresh with "
+            "--no-restore, which sets it aside; jobroute fsck says what is wrong with it."
         )
     if name in _FSYNC:
         return StorageLost(

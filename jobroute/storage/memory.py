@@ -19,16 +19,13 @@ from jobroute.config import Settings
 from jobroute.errors import StorageError
 from jobroute.interfaces import IClock, IStorage
 from jobroute.storage.failures import contradiction, left_behind
+from jobroute.storage.leap import first_number, latest_epoch
 from jobroute.storage.tables import Contradiction, Tables
 
 T = TypeVar("T")
 
 #: How many numbers are taken when a store is opened.
 NUMBERS = 100_000
-
-#: How many numbers an epoch that is gone may have used: agents that outlive
-#: a broker hold its numbers, and must not meet them again in the next one's.
-NUMBERS_AN_EPOCH = 100_000
 
 #: Where it is, in sentences about it.
 PLACE = "(memory)"
@@ -64,7 +61,7 @@ class MemoryStorage:
     )
 
     def __attrs_post_init__(self) -> None:
-        self._tables = Tables(numbers=self._epoch * NUMBERS_AN_EPOCH + 1)
+        self._tables = Tables(numbers=first_number(self._epoch))
 
     def open(
         self,
@@ -213,7 +210,6 @@ class MemoryStorage:
 
 def made_for(settings: Settings, reactor: Any, clock: IClock) -> MemoryStorage:
     """
-    An empty store.  The time stands for the epochs of which it knows
-    nothing, a tenth of a second for each.
+    An empty store.  The time stands for the epochs of which it knows nothing.
     """
-    return MemoryStorage(partial(reactor.callLater, 0), epoch=int(10 * clock.wall()))
+    return MemoryStorage(partial(reactor.callLater, 0), epoch=latest_epoch(clock.wall()))

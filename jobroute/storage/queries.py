@@ -59,6 +59,15 @@ def totals(connection: Connection) -> Totals:
     return Totals(*row)
 
 
+def copied(connection: Connection) -> float | None:
+    """
+    When the store was made as a copy of another, if it was, and nobody has
+    used it since.
+    """
+    at: float | None = connection.execute("SELECT copied FROM broker").fetchone()[0]
+    return at
+
+
 def restored(connection: Connection, found: Totals, limit: int) -> Restored:
     """
     What a broker needs to go on, but for the jobs.

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Sequence
 from contextlib import closing
 from functools import cache
 from importlib.resources import files
+from typing import TypeVar
 
 from jobroute.errors import StorageDamaged, StorageError
+from jobroute.storage.logs import Writing, check_log, sync_directory, uri
 
 #: The name of the file in the data directory.
 FILE = "store.sqlite"
+
+C = TypeVar("C", bound=sqlite3.Connection)
 
 #: Marks a file as a store of ours.
 APPLICATION = 0x6A6F6272
@@ -58,11 +63,16 @@ def connect(path: str, timeout: float = 5.0, mode: str = "rw") -> sqlite3.Connec
     @param mode: C{ro} for those who are not to change anything, and to leave
         the log where it is when they close.
     """
+    return _connect(path, timeout, mode, sqlite3.Connection)
+
+
+def _connect(path: str, timeout: float, mode: str, kind: type[C]) -> C:
     return sqlite3.connect(
-        f"file:{_quoted(path)}?mode={mode}",
+        uri(path, mode),
         timeout=timeout,
         isolation_level=None,
         check_same_thread=False,
+        factory=kind,
         cached_statements=256,
         uri=True,
     )
@@ -109,30 +119,25 @@ def _tables(connection: sqlite3.Connection) -> list[Sequence[str]]:
     ).fetchall()
 
 
-def connect_writer(path: str, scripts: Sequence[str] | None = None) -> sqlite3.Connection:
+def connect_writer(path: str, scripts: Sequence[str] | None = None) -> Writing:
     """
     Open the store for its one writer; make it or bring it up to date first.
+    Before it writes it is to call L{Writing.begin_log}.
 
     @raise StorageDamaged: if it is damaged, or no store.
     @raise StorageError: if it is newer than we are.
     @raise sqlite3.Error: if it cannot be opened.
     """
     known = migrations() if scripts is None else scripts
+    check_log(path)
     if not os.path.lexists(path):
         _create(path, known)
-    elif os.path.isfile(path) and os.path.getsize(path) < _HEADER:
-        raise StorageDamaged(
-            f"The store {path} is damaged, there is nothing in it: restore it from a backup, or "
-            "remove it to begin a new one."
-        )
-    connection = connect(path, 1.0)
+    else:
+        _check_file(path)
+    connection = _connect(path, 1.0, "rw", Writing)
+    connection.path = path
     try:
         _check(connection, path, len(known))
-        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-            raise StorageError(
-                f"The store {path} is on a filesystem without shared memory; choose a data "
-                "directory on a local disk."
-            )
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = OFF")
         connection.execute(f"PRAGMA cache_size = {-_CACHE}")
@@ -146,8 +151,28 @@ def connect_writer(path: str, scripts: Sequence[str] | None = None) -> sqlite3.C
     return connection
 
 
-def _quoted(path: str) -> str:
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+def _check_file(path: str) -> None:
+    """
+    Look whether a store is a file, ours, and not empty.
+    """
+    status = os.stat(path)
+    user = os.geteuid()
+    if not stat.S_ISREG(status.st_mode):
+        raise StorageError(
+            f"The store {path} is not a file: move it away, or choose another data directory."
+        )
+    if user not in (0, status.st_uid):
+        raise StorageError(
+            f"The store {path} belongs to user {status.st_uid}, and the broker is user {user}: "
+            f"say chown {user} {path}, or start the broker as its owner."
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StorageError(f"Others can write to the store {path}: say chmod 600 {path}.")
+    if status.st_size < _HEADER:
+        raise StorageDamaged(
+            f"The store {path} is damaged, there is nothing in it: restore a backup, or start "
+            "afresh with --no-restore, which sets it aside."
+        )
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -184,26 +209,26 @@ def _migrate(connection: sqlite3.Connection, scripts: Sequence[str]) -> None:
             raise
 
 
+def make(path: str, scripts: Sequence[str] | None = None) -> None:
+    """
+    Make an empty store, in the place of whatever is there.
+    """
+    if os.path.lexists(path):
+        os.unlink(path)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("PRAGMA synchronous = FULL")
+        _migrate(connection, migrations() if scripts is None else scripts)
+
+
 def _create(path: str, scripts: Sequence[str]) -> None:
     """
     Make a store beside its place and move it there, so that what stands at
     its place is never half made.
     """
     new = path + ".new"
-    if os.path.lexists(new):
-        os.unlink(new)
-    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    connection = connect(new)
-    try:
-        connection.execute("PRAGMA journal_mode = MEMORY")
-        connection.execute("PRAGMA auto_vacuum = NONE")
-        connection.execute("PRAGMA synchronous = FULL")
-        _migrate(connection, scripts)
-    finally:
-        connection.close()
+    make(new, scripts)
     os.rename(new, path)
-    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path)

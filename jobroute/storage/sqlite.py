@@ -28,6 +28,7 @@ from jobroute.interfaces import IClock, IStorage
 from jobroute.log import Logger
 from jobroute.storage import queries
 from jobroute.storage.failures import explain, left_behind
+from jobroute.storage.logs import Writing
 from jobroute.storage.schema import FILE, connect_reader, connect_writer
 from jobroute.storage.writer import Writer
 
@@ -133,7 +134,9 @@ class SQLiteStorage:
     _reactor: IReactorFromThreads
     _clock: IClock
     _pause: float = field(default=0.1, kw_only=True)
-    _connect: Callable[[str], sqlite3.Connection] = field(default=connect_writer, kw_only=True)
+    #: Whether what is there is set aside by the next L{open}.
+    _afresh: bool = field(default=False, kw_only=True)
+    _connect: Callable[[str], Writing] = field(default=connect_writer, kw_only=True)
     _writer: Writer | None = field(default=None, init=False)
     _closing: list[Deferred[None]] | None = field(default=None, init=False)
     _readers: Readers = field(init=False)
@@ -158,6 +161,7 @@ class SQLiteStorage:
             lambda error: call(trouble, error),
             connect=self._connect,
             pause=self._pause,
+            afresh=self._afresh,
         )
         self._readers = Readers(self.path)
         # A page of jobs can take long; a payload must not wait for it.
@@ -180,6 +184,7 @@ class SQLiteStorage:
             return
         self._quick.start()
         self._slow.start()
+        self._afresh = False
         jobs = self._readers.stream(queries.unended)
         call(opened.callback, evolve(restored, jobs=jobs))
         try:
@@ -312,4 +317,5 @@ def made_for(settings: Settings, reactor: Any, clock: IClock) -> SQLiteStorage:
     """
     The store in the data directory.
     """
-    return SQLiteStorage(os.path.join(settings.data_dir, FILE), reactor, clock)
+    path = os.path.join(settings.data_dir, FILE)
+    return SQLiteStorage(path, reactor, clock, afresh=settings.no_restore)

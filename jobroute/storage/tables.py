@@ -222,11 +222,9 @@ class Tables:
         del self._ended[:going]
         if len(self._order) > 2 * len(self._jobs) + 1000:
             self._order = sorted(self._jobs)
-        last = self.event - change.events
-        first = next(iter(self._events), last + 1)
-        for number in list(islice(self._events, max(last + 1 - first, 0))):
-            if number <= last:
-                self._forget_event(self._events.pop(number))
+        excess = max(len(self._events) - change.events, 0)
+        for event in list(islice(self._events, excess)):
+            self._forget_event(self._events.pop(event))
 
     def _forget_event(self, event: model.Event) -> None:
         if event.job is not None:

@@ -22,8 +22,11 @@ from jobroute.interfaces import IClock
 from jobroute.log import Logger
 from jobroute.model import Change, Forgotten, Restored
 from jobroute.storage import queries
+from jobroute.storage.aside import set_aside
 from jobroute.storage.batch import Batch, Totals
 from jobroute.storage.failures import explain
+from jobroute.storage.leap import leapt
+from jobroute.storage.logs import Writing
 from jobroute.storage.retention import forget_some
 from jobroute.storage.schema import LOG_LIMIT, connect_writer
 
@@ -48,6 +51,7 @@ class Writer:
     @ivar pause: after how many seconds a failed transaction is tried again
         for the first time; each pause after it is twice as long.
     @ivar longest: the longest of these pauses.
+    @ivar afresh: whether a store that is there is set aside.
     @ivar left: how many changes could not be written, at the end.
     """
 
@@ -57,9 +61,10 @@ class Writer:
     clock: IClock
     committed: Callable[[int], None]
     trouble: Callable[[StorageError | None], None]
-    connect: Callable[[str], sqlite3.Connection] = connect_writer
+    connect: Callable[[str], Writing] = connect_writer
     pause: float = 0.1
     longest: float = 5.0
+    afresh: bool = False
     left: int = field(default=0, init=False)
     _queue: SimpleQueue[tuple[int, Sequence[Change]] | None] = field(
         factory=SimpleQueue, init=False
@@ -70,7 +75,7 @@ class Writer:
     _totals: Totals = field(factory=Totals, init=False)
     _forgotten: Forgotten | None = field(default=None, init=False)
     _commits: int = field(default=0, init=False)
-    _connection: sqlite3.Connection = field(init=False)
+    _connection: Writing = field(init=False)
 
     def write(self, position: int, changes: Sequence[Change]) -> None:
         """
@@ -92,21 +97,47 @@ class Writer:
         @raise StorageError: if that cannot be done.
         """
         try:
+            aside = set_aside(self.path, self.clock.wall()) if self.afresh else None
             self._connection = self.connect(self.path)
         except Exception as e:
             raise explain(e, self.path) from e
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            # A store that cannot be read is left as it is.
+            self._connection.execute("BEGIN")
             found = queries.totals(self._connection)
+            copied = queries.copied(self._connection)
+            if copied is not None:
+                found = leapt(found, self._beyond(copied))
             limit = found.numbers + NUMBERS
             restored = queries.restored(self._connection, found, limit)
-            self._totals = evolve(found, epoch=restored.epoch, numbers=limit)
-            self._totals.store(self._connection)
             self._connection.execute("COMMIT")
+            self._connection.begin_log()
+            self._totals = evolve(found, epoch=restored.epoch, numbers=limit)
+            self._transaction(lambda: self._begin(self._totals))
         except Exception as e:
             self.close()
             raise explain(e, self.path, reading=True) from e
-        return restored
+        return evolve(restored, aside=aside)
+
+    def _begin(self, totals: Totals) -> Totals:
+        totals.store(self._connection)
+        self._connection.execute("UPDATE broker SET copied = NULL")
+        return totals
+
+    def _beyond(self, copied: float) -> float:
+        """
+        A time that is after everything that became of the store of which
+        this is a copy.
+
+        @raise StorageError: if the clock does not know one.
+        """
+        wall = self.clock.wall()
+        if wall < copied:
+            raise StorageError(
+                f"The store {self.path} is a copy that was made after what the clock of this "
+                "machine says: set the clock, or numbers are used twice."
+            )
+        return wall
 
     def work(self) -> None:
         """

@@ -135,3 +135,58 @@ class FsckTests(StoreCase):
         """
         done = self.run_command("fsck", env={"JOBROUTE_DATA_DIR": self.folder})
         self.assertIn(self.path, done.stdout)
+
+
+class CopyTests(StoreCase):
+    """
+    C{jobroute backup} and C{jobroute restore}.
+    """
+
+    def test_there_and_back(self) -> None:
+        """
+        A copy is made, and put into another data directory.
+        """
+        copy = os.path.join(self.folder, "copy")
+        said = self.output_of("backup", copy, "--data-dir", self.folder)
+        size = os.path.getsize(copy)
+        self.assertEqual(said, f"{self.path} is copied to {copy}: {size:,} bytes.\n")
+        other = os.path.join(self.folder, "other")
+        back = os.path.join(other, FILE)
+        self.assertEqual(
+            self.json_of("restore", copy, "--data-dir", other),
+            {"from": copy, "to": back, "bytes": size},
+        )
+        self.assertIn("is sound", self.output_of("fsck", "--data-dir", other))
+        self.assertEqual(os.stat(other).st_mode & 0o777, 0o700)
+
+    def test_refused(self) -> None:
+        """
+        What is there stays there, and the sentence says what to do.
+        """
+        copy = os.path.join(self.folder, "copy")
+        self.output_of("backup", copy, "--data-dir", self.folder)
+        done = self.run_command("backup", copy, "--data-dir", self.folder)
+        self.assertEqual(done.exit_code, 3)
+        self.assertIn("left as it is", done.stderr)
+        done = self.run_command("restore", copy, "--data-dir", self.folder)
+        self.assertEqual(done.exit_code, 3)
+        self.assertIn("--set-aside", done.stderr)
+        done = self.run_command("restore", copy, "--set-aside", "--data-dir", self.folder)
+        self.assertEqual(done.exit_code, 0)
+        (kept,) = [name for name in os.listdir(self.folder) if name.startswith("aside-")]
+        self.assertIn(kept, done.stderr)
+        self.assertEqual(os.listdir(os.path.join(self.folder, kept)), [FILE])
+
+    def test_in_use(self) -> None:
+        """
+        Nothing is put under a broker that runs; it can be copied.
+        """
+        copy = os.path.join(self.folder, "copy")
+        directory = DataDirectory(self.folder)
+        directory.acquire()
+        self.addCleanup(directory.release)
+        self.output_of("backup", copy, "--data-dir", self.folder)
+        done = self.run_command("restore", copy, "--set-aside", "--data-dir", self.folder)
+        self.assertEqual(done.exit_code, 3)
+        self.assertIn("Stop it before.", done.stderr)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["broker.lock", "copy", FILE])

@@ -154,6 +154,16 @@ class LivingTests(StorageCase):
         self.broker.store(event(11, 1))
         self.assertEqual(len(self.pump.wait(self.storage.history(1)).events), 1)
 
+    def test_forgotten_by_count(self) -> None:
+        """
+        A gap between the numbers of events counts for nothing.
+        """
+        self.broker.store(accepted(1), *(event(n, 1) for n in (1, 2, 3, 10**15, 10**15 + 1)))
+        self.forget(Forgotten(0.0, KEEP, 4), 1, 4)
+        events = self.pump.wait(self.storage.history(1)).events
+        self.assertEqual([event.number for event in events], [2, 3, 10**15, 10**15 + 1])
+        self.assertEqual(self.reopened().event, 10**15 + 1)
+
     def test_event_of_a_part(self) -> None:
         """
         An event that only knows its part is in the history of the part's job.

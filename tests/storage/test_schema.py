@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from jobroute.clock import SystemClock
 from jobroute.errors import StorageDamaged, StorageError
 from jobroute.model import JobFilter, JobRecord, PartRecord, Verdict
+from jobroute.storage.logs import Writing
 from jobroute.storage.schema import connect_writer, migrations
 from jobroute.storage.sqlite import SQLiteStorage
 from tests.storage.pump import Pump
@@ -32,7 +33,7 @@ class SchemaTests(SynchronousTestCase):
         """
         self.path = os.path.abspath(self.mktemp()) + "?mode=ro#%41"
 
-    def open(self, *scripts: str) -> sqlite3.Connection:
+    def open(self, *scripts: str) -> Writing:
         """
         Open the store with these migrations after ours.
         """
@@ -52,6 +53,7 @@ class SchemaTests(SynchronousTestCase):
         leaves nothing beside it.
         """
         connection = self.open()
+        connection.begin_log()
         self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o600)
         self.assertEqual(self.pragma(connection, "journal_mode"), "wal")
         self.assertEqual(self.pragma(connection, "synchronous"), 2)

@@ -17,6 +17,7 @@ from jobroute.clock import SystemClock
 from jobroute.errors import StorageDamaged, StorageError, StorageLost
 from jobroute.model import Forgotten, JobFilter, Verdict
 from jobroute.storage import queries, writer
+from jobroute.storage.logs import Writing
 from jobroute.storage.schema import connect_reader, connect_writer
 from jobroute.storage.sqlite import SQLiteStorage
 from tests.storage.pump import Pump
@@ -41,7 +42,7 @@ class Failing:
     @ivar executed: the statements.
     """
 
-    connection: sqlite3.Connection
+    connection: Writing
     at: str = "COMMIT"
     errors: list[Exception] = field(factory=list)
     executed: list[str] = field(factory=list)
@@ -54,6 +55,12 @@ class Failing:
         if self.errors and statement.startswith(self.at):
             raise self.errors.pop(0)
         return self.connection.execute(statement, *values)
+
+    def begin_log(self) -> None:
+        """
+        As the connection does.
+        """
+        self.connection.begin_log()
 
     @property
     def in_transaction(self) -> bool:
@@ -133,8 +140,8 @@ class WriterTests(SynchronousTestCase):
         self.pump.wait(opened)
         self.broker.settle()
         self.assertEqual(self.broker.positions, [200 * 5])
-        # One of the opening's.
-        self.assertEqual(self.connection.executed.count("COMMIT"), 2)
+        # Two of the opening's.
+        self.assertEqual(self.connection.executed.count("COMMIT"), 3)
         # No statement for each row.
         self.assertLess(len(self.connection.executed), 200 * 5 // 4)
         found = self.pump.wait(self.storage.statistics())
