@@ -267,6 +267,14 @@ class Dispatcher:
 
     # -- Time ----------------------------------------------------------------
 
+    @property
+    def next_limit(self) -> float | None:
+        """
+        When the first limit of a part or a wait is reached, on the monotonic
+        clock.
+        """
+        return self._timers.first
+
     def tick(self) -> None:
         """
         See L{IDispatcher.tick}.

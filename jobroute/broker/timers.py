@@ -106,5 +106,12 @@ class Timers:
             item.timer = None
             yield item
 
+    @property
+    def first(self) -> float | None:
+        """
+        When the first one comes due, if there is one.
+        """
+        return min(self._slots) * RESOLUTION if self._slots else None
+
     def __len__(self) -> int:
         return sum(map(len, self._slots.values()))

@@ -9,7 +9,7 @@ that follows from the seed alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from heapq import heappop, heappush
 from random import Random
 
@@ -155,6 +155,31 @@ class SimulatedClock:
             for *_, version, call in sorted(self._heap)
             if call.active() and call.version == version
         ]
+
+    def next_due(self) -> float | None:
+        """
+        When the next call is due, or L{None} if there is none.
+        """
+        heap = self._heap
+        while heap:
+            when, _, _, version, call = heap[0]
+            if call.active() and version == call.version:
+                return when
+            heappop(heap)
+        return None
+
+    def leap(self, seconds: float, still: Container[SimulatedReactor]) -> None:
+        """
+        Let time pass in which nothing happens: what is to be done is done so
+        much later.
+
+        @param still: the reactors whose calls are done when they were to be,
+            or at once.
+        """
+        self.now += seconds
+        for call in self.calls():
+            if call._reactor not in still:
+                call.delay(seconds)
 
     def advance(self, seconds: float) -> None:
         """
