@@ -191,7 +191,7 @@ class Machines:
         for name in names:
             process = self._process(name)
             self._cut[name] = None
-            self._place.network.partition(process.host_name)
+            self._place.network.partition(process.name)
 
     def heal(self, *names: str) -> None:
         """
@@ -200,7 +200,7 @@ class Machines:
         for name in names or tuple(self._cut):
             process = self._process(name)
             self._cut.pop(name, None)
-            self._place.network.heal(process.host_name)
+            self._place.network.heal(process.name)
 
     def kill(self, *names: str) -> None:
         """

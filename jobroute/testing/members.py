@@ -11,6 +11,7 @@ from math import inf
 from typing import Any
 
 from attrs import define, field
+from twisted.python.failure import Failure
 
 from jobroute.agent import Agent
 from jobroute.broker.heartbeat import Heartbeat
@@ -157,9 +158,11 @@ class ClusterBroker(SimulatedBroker):
     The broker in all its lives, without a history of what was said.
 
     @ivar watch: what it knows of who was heard when.
+    @ivar failure: why it ended by itself.
     """
 
     watch: Heartbeat = field(init=False)
+    failure: str = field(default="", init=False)
 
     def start(self) -> None:
         """
@@ -177,7 +180,20 @@ class ClusterBroker(SimulatedBroker):
             directory=NoDirectory(""),
             random=self.random,
         )
-        service.whenReady().addCallbacks(self._ready, self._unready, (self.life,), {}, (), {})
+        life = self.life
+
+        def ready(_: None) -> None:
+            if self.life == life:
+                self.serving = self.up
+
+        def ended(failure: Failure) -> None:
+            # By itself: it could not start, or had to end.
+            if self.up and self.life == life:
+                self.failure = str(failure.value)
+                self.end()
+
+        service.whenReady().addCallbacks(ready, lambda failure: None)
+        service.whenStopped().addErrback(ended)
         service.startService()
 
     @property
