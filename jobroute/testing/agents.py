@@ -5,7 +5,7 @@ The real agent in a simulated process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import Any
@@ -14,8 +14,11 @@ from attrs import define, field
 from twisted.python.failure import Failure
 
 from jobroute.agent import Agent
+from jobroute.agent.attempts import Attempt
+from jobroute.testing.clock import SimulatedReactor
 from jobroute.testing.errands import Worker
 from jobroute.testing.processes import Process
+from jobroute.testing.tap import TappedNetwork
 
 
 @define(eq=False)
@@ -39,6 +42,12 @@ class SimulatedPool:
         """
 
 
+def _nobody(address: str, received: bool, frames: Sequence[bytes]) -> None:
+    """
+    The broker's history has all that is said.
+    """
+
+
 @define(eq=False)
 class SimulatedAgent(Process):
     """
@@ -60,11 +69,11 @@ class SimulatedAgent(Process):
         Live, the first time or again: each time as a new incarnation.
         """
         self.begin()
-        worker = Worker(self.reactor, self.who, partial(self._noted, self.who))
+        worker = Worker(self.reactor, self.who, partial(self._noted, self.reactor))
         agent = self.agent = Agent(
             self.place.url,
             self.reactor,
-            self.host,
+            TappedNetwork(self.host, _nobody, self._passes),
             self.name,
             worker.functions(self.rare),
             self.slots,
@@ -92,8 +101,22 @@ class SimulatedAgent(Process):
         self.note("stopping")
         self.agent.stopService()
 
-    def _noted(self, who: str, what: str, **said: Any) -> None:
-        self.place.history.add(who, what, **said)
+    @property
+    def attempts(self) -> list[Attempt]:
+        """
+        What it holds.
+        """
+        incarnation = None if self.agent is None else self.agent.incarnation
+        return [] if incarnation is None else incarnation.core.work.attempts
+
+    def _noted(self, reactor: SimulatedReactor, what: str, **said: Any) -> None:
+        if reactor.alive:
+            self.note(what, **said)
+
+    def _passes(self, address: str, received: bool, frames: Sequence[bytes]) -> bool:
+        reactor = self.reactor
+        self.instruction()
+        return reactor.alive
 
     def _stopped(self, life: int) -> None:
         if self.up and self.life == life:

@@ -271,10 +271,20 @@ class SimulatedReactor:
 class ProcessClock:
     """
     The two clocks of one process: its monotonic one begins anywhere.
+
+    @ivar ahead: how far its wall clock is ahead of the others'.
     """
 
     _clock: SimulatedClock
     _beginning: float = 0.0
+    ahead: float = 0.0
+
+    def jump(self, seconds: float) -> None:
+        """
+        Let the monotonic clock go on by more than has passed, as when a
+        machine was suspended.
+        """
+        self._beginning += seconds
 
     def monotonic(self) -> float:
         """
@@ -286,7 +296,7 @@ class ProcessClock:
         """
         See L{IClock.wall}.
         """
-        return self._clock.wall + self._clock.now
+        return self._clock.wall + self._clock.now + self.ahead
 
 
 def reactor_and_clock(

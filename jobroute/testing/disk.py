@@ -5,17 +5,21 @@ A disk that loses what was not committed, when a simulation says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from jobroute.errors import StorageError
+from jobroute.errors import StorageError, StorageLost
+from jobroute.model import Change, PartRecord, Restored
 from jobroute.storage.memory import MemoryStorage
 
 T = TypeVar("T")
+
+#: Why a broker ends whose disk failed.
+FSYNC = "What was written may not be on disk: the simulation failed an fsync."
 
 
 def _never(call: Callable[[], None]) -> None:
@@ -33,11 +37,41 @@ class SimulatedDisk(MemoryStorage):
     @ivar answers: calls what it is given when an answer is due, by default at
         once.
     @ivar life: counts the crashes; answers of an earlier life never come.
+    @ivar instruction: called before and after something is written; may crash
+        the broker.
+    @ivar lost: whether an fsync failed; nothing is written any more until the
+        store is opened again.
     """
 
     _later: Callable[[Callable[[], None]], object] = _never
     answers: Callable[[Callable[[], None]], object] | None = None
+    instruction: Callable[[], object] | None = None
     life: int = field(default=0, init=False)
+    lost: bool = field(default=False, init=False)
+
+    def open(
+        self,
+        committed: Callable[[int], None],
+        trouble: Callable[[StorageError | None], None],
+    ) -> Deferred[Restored]:
+        """
+        Open it, whatever happened before.
+        """
+        self.lost = False
+        return super().open(committed, trouble)
+
+    def write(self, position: int, changes: Sequence[Change]) -> None:
+        """
+        Take what is to be written, unless its broker just died.
+        """
+        life = self.life
+        if self.instruction is not None:
+            self.instruction()
+        if self.life != life or self.lost:
+            return
+        super().write(position, changes)
+        if self.instruction is not None:
+            self.instruction()
 
     @property
     def pending(self) -> tuple[int, ...]:
@@ -45,6 +79,12 @@ class SimulatedDisk(MemoryStorage):
         The positions that were written and are not committed.
         """
         return tuple(position for position, _ in self._pending)
+
+    def open_parts(self) -> tuple[PartRecord, ...]:
+        """
+        The parts of jobs that have not ended.
+        """
+        return self._tables.restored(0, 0).parts
 
     def commit(self, upto: int | None = None, *, report: bool = True) -> None:
         """
@@ -63,6 +103,19 @@ class SimulatedDisk(MemoryStorage):
         """
         if self._callbacks is not None:
             self._callbacks[1](error)
+
+    def fail(self, kept: int | None = None) -> None:
+        """
+        An fsync fails: nobody knows what is on disk, and the broker has to
+        end.
+
+        @param kept: the last position that is on disk after all.
+        """
+        if kept is not None:
+            self._commit(kept, False)
+        self._pending.clear()
+        self.lost = True
+        self.trouble(StorageLost(FSYNC))
 
     def lose(self) -> None:
         """

@@ -20,6 +20,13 @@ from jobroute.testing.questions import JobPlan
 Key = tuple[int, int]
 
 
+def _name(who: str) -> str:
+    """
+    The name of the process of a life.
+    """
+    return who.partition(".")[0]
+
+
 @frozen
 class Stored:
     """
@@ -118,6 +125,7 @@ class Evidence:
     @ivar heard: what the broker heard, by incarnation.
     @ivar gave: the partial results that were given, by attempt.
     @ivar cancels: when an incarnation was first told to stop an attempt.
+    @ivar lost_at: when an attempt was lost, if its broker lived to tell.
     """
 
     history: History
@@ -132,6 +140,7 @@ class Evidence:
     heard: dict[str, list[Entry]] = field(factory=dict, init=False)
     gave: dict[Key, list[Entry]] = field(factory=dict, init=False)
     cancels: dict[tuple[str, int, int], float] = field(factory=dict, init=False)
+    lost_at: dict[Key, float] = field(factory=dict, init=False)
 
     _strangers: set[int] = field(factory=set, init=False)
     _by_id: dict[str, Stored] = field(factory=dict, init=False)
@@ -151,6 +160,9 @@ class Evidence:
             if entry.said["message"] == "cancel":
                 said = entry.said
                 self.cancels.setdefault((said["agent"], said["part"], said["attempt"]), entry.at)
+        for entry in self.history.of("event"):
+            if entry.said["kind"] in ("part.lost", "part.ended"):
+                self.lost_at[entry.said["part"], entry.said["attempt"]] = entry.at
         for entry in self.history.of("gave"):
             key = (entry.said["part"], entry.said["attempt"])
             self.gave.setdefault(key, []).append(entry)
@@ -213,6 +225,19 @@ class Evidence:
         plan = asked.said["plan"]
         assert isinstance(plan, JobPlan)
         return plan
+
+    def displaced(self, who: str, since: float, until: float) -> bool:
+        """
+        Whether another life of an agent may have taken its name.
+        """
+        name = _name(who)
+        others = {i for i, of in self.incarnations.items() if of != who and _name(of) == name}
+        return bool(others) and any(
+            since <= entry.at <= until
+            and entry.said["message"] in ("welcome", "pong")
+            and entry.said["agent"] in others
+            for entry in self.history.of("said", "heard")
+        )
 
     def heard_of(self, who: str) -> list[Entry]:
         """
@@ -279,11 +304,18 @@ class Evidence:
 
     def virtual(self, wall: float) -> float:
         """
-        What time it was in the history when the wall clock said that, if it
-        was not stepped any more.
+        What time it was in the history when the broker's wall clock said
+        that; the first such moment, if there are several.
         """
-        steps: list[float] = [entry.said["seconds"] for entry in self.history.of("step")]
-        return wall - self.times.wall - sum(steps)
+        time = wall - self.times.wall
+        for step in self.history.of("step"):
+            if step.get("host") not in (None, "broker"):
+                continue
+            if time <= step.at:
+                # It may have been before the step.
+                return time
+            time -= step.said["seconds"]
+        return time
 
     def downtime(self, since: float, until: float) -> float:
         """
@@ -306,7 +338,13 @@ class Evidence:
         """
         By how many seconds the wall clock was stepped, in all.
         """
-        return float(sum(abs(entry.said["seconds"]) for entry in self.history.of("step")))
+        return float(
+            sum(
+                abs(entry.said["seconds"])
+                for entry in self.history.of("step")
+                if entry.get("host") in (None, "broker")
+            )
+        )
 
     def frozen(self, name: str, since: float, until: float) -> float:
         """

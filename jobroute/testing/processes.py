@@ -6,6 +6,7 @@ any moment.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -22,6 +23,7 @@ class Place:
     Where processes live.
 
     @ivar url: of the broker's frontend.
+    @ivar died: at which step of the clock somebody died last.
     """
 
     clock: SimulatedClock
@@ -29,6 +31,7 @@ class Place:
     history: History
     random: Random
     url: str
+    died: int = -1
 
 
 @define(eq=False)
@@ -40,12 +43,17 @@ class Process:
     @ivar life: which life it is, from 1.
     @ivar up: whether it lives.
     @ivar stopping: whether it ends in order.
+    @ivar ahead: how far its wall clock is ahead of the others'.
+    @ivar mark: tells the lives of a process from those of another one that
+        has the same name at the same time, on another host.
     @ivar graveyard: what earlier lives left behind, kept so that nothing of
         it is collected in the middle of a run.
     """
 
     place: Place
     name: str
+    ahead: float = field(default=0.0, kw_only=True)
+    mark: str = field(default="", kw_only=True)
     life: int = field(default=0, init=False)
     up: bool = field(default=False, init=False)
     stopping: bool = field(default=False, init=False)
@@ -54,13 +62,40 @@ class Process:
     random: Random = field(init=False)
     host: MemoryHost = field(init=False)
     graveyard: list[Any] = field(factory=list, init=False)
+    #: How many instructions are left until what happens.
+    _left: int = field(default=0, init=False)
+    _trap: Callable[[], object] | None = field(default=None, init=False)
 
     @property
     def who(self) -> str:
         """
         Its present life, as the history names it.
         """
-        return f"{self.name}.{self.life}"
+        return f"{self.name}.{self.mark}{self.life}"
+
+    @property
+    def host_name(self) -> str:
+        """
+        The name of its host.
+        """
+        return f"{self.name}-{self.mark}" if self.mark else self.name
+
+    def after_instructions(self, count: int, function: Callable[[], object]) -> None:
+        """
+        Let something happen to it in the middle of what it does, after so
+        many more of its instructions: messages and writes.
+        """
+        self._left, self._trap = count, function
+
+    def instruction(self) -> None:
+        """
+        One instruction more.
+        """
+        if self._left:
+            self._left -= 1
+            if not self._left and self._trap is not None:
+                trap, self._trap = self._trap, None
+                trap()
 
     def note(self, what: str, **said: Any) -> Entry:
         """
@@ -76,10 +111,11 @@ class Process:
         self.life += 1
         self.up = True
         self.stopping = False
+        self._left = 0
         self.random = Random(place.random.getrandbits(64))
         self.reactor = SimulatedReactor(place.clock)
-        self.clock = ProcessClock(place.clock, self.random.uniform(0.0, 1e6))
-        self.host = place.network.host(self.name)
+        self.clock = ProcessClock(place.clock, self.random.uniform(0.0, 1e6), self.ahead)
+        self.host = place.network.host(self.host_name)
         self.note("born", **said)
 
     def start(self) -> None:
@@ -91,8 +127,10 @@ class Process:
     def crash(self, **said: Any) -> None:
         """
         Die between two instructions: nothing is said, nothing is closed.
+        Whatever is under way goes on, but nobody sees it.
         """
         self.note("died", **said)
+        self.place.died = self.place.clock.steps
         self.end()
 
     def end(self) -> None:
@@ -101,4 +139,12 @@ class Process:
         """
         self.up = False
         self.reactor.kill()
-        self.place.network.crash(self.name)
+        self.place.network.crash(self.host_name)
+
+    def step(self, seconds: float) -> None:
+        """
+        Let its wall clock jump.
+        """
+        self.ahead += seconds
+        if self.up:
+            self.clock.ahead = self.ahead

@@ -5,7 +5,7 @@ One run of the simulation, from its seed to its judgement.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from zope.interface import implementer
 from jobroute.log import least_level, set_level
 from jobroute.model import JobFilter
 from jobroute.testing.checker import Breach, judge
+from jobroute.testing.disk import FSYNC
 from jobroute.testing.evidence import Evidence, Stored
 from jobroute.testing.faults import FAULTS, Fault
 from jobroute.testing.world import World
@@ -35,6 +36,7 @@ class Report:
     @ivar breaches: the promises that were broken.
     @ivar messages: how many messages came to somebody.
     @ivar seconds: of simulated time.
+    @ivar coverage: how many faults struck when a part was in which state.
     """
 
     seed: int
@@ -42,6 +44,7 @@ class Report:
     breaches: list[Breach]
     messages: int
     seconds: float
+    coverage: dict[tuple[str, str], int] = field(factory=dict)
 
     @property
     def digest(self) -> str:
@@ -55,12 +58,19 @@ def simulate(seed: int, faults: Mapping[Fault, int] = FAULTS) -> Report:
     """
     Run a world and judge it.
     """
-    bugs = Bugs()
+    world = World(seed, faults)
+    bugs = Bugs(lambda: world.dying)
     with bugs.listening():
-        world = World(seed, faults)
         world.run()
         evidence = Evidence(world.history, _stored(world), world.quiet, bugs.found)
-    return Report(seed, evidence, judge(evidence), world.network.delivered, world.clock.now)
+    return Report(
+        seed,
+        evidence,
+        judge(evidence),
+        world.network.delivered,
+        world.clock.now,
+        world.coverage.counts,
+    )
 
 
 @implementer(ILogObserver)
@@ -70,7 +80,10 @@ class Bugs:
     Hears what is logged as a bug.
 
     @ivar found: what was said of each.
+    @ivar ignored: whether what is said just now is of no interest.
     """
+
+    ignored: Callable[[], bool] = lambda: False
 
     found: list[str] = field(factory=list)
 
@@ -78,7 +91,9 @@ class Bugs:
         """
         Something was logged.
         """
-        if event.get("log_level") is LogLevel.critical:
+        if event.get("log_level") is LogLevel.critical and not self.ignored():
+            if event.get("reason") == FSYNC:
+                return
             failure = event.get("log_failure")
             said = formatEvent(event)
             self.found.append(said if failure is None else f"{said} {failure.getTraceback()}")

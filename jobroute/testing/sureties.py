@@ -181,7 +181,8 @@ def lost_for_a_reason(evidence: Evidence) -> Iterator[Broken]:
 def _heard_throughout(evidence: Evidence, who: str, key: tuple[int, int]) -> bool:
     """
     Whether an agent lived and finished an attempt, and from the delivery on
-    neither it was silent for a lease nor its beats about the attempt.
+    neither it was silent for a lease nor its beats about the attempt.  A
+    broker that was started meanwhile can only know what was said to it.
     """
     delivered = [
         entry.at
@@ -190,7 +191,18 @@ def _heard_throughout(evidence: Evidence, who: str, key: tuple[int, int]) -> boo
     ]
     if evidence.lives[who].ended is not None or not delivered:
         return False
-    known = [entry for entry in evidence.heard_of(who) if not evidence.stranger(entry)]
+    lost = evidence.lost_at.get(key, evidence.end)
+    if evidence.displaced(who, delivered[0], lost):
+        return False
+    since, broker = delivered[0], ""
+    for entry in evidence.history.of("ready"):
+        if delivered[0] < entry.at <= lost:
+            since, broker = entry.at, entry.who
+    known = [
+        entry
+        for entry in evidence.heard_of(who)
+        if not evidence.stranger(entry) and broker in ("", entry.who)
+    ]
     over = [
         entry.at
         for entry in known
@@ -199,11 +211,16 @@ def _heard_throughout(evidence: Evidence, who: str, key: tuple[int, int]) -> boo
     ]
     if not over:
         return False
-    before = [entry.at for entry in known if entry.at <= delivered[0]]
-    meanwhile = [entry for entry in known if delivered[0] < entry.at <= over[0]]
+    before = [entry.at for entry in known if entry.at <= since]
+    meanwhile = [entry for entry in known if since < entry.at <= over[0]]
     named = [e.at for e in meanwhile if key in [tuple(held) for held in e.get("held") or ()]]
     heard = [*before[-1:], *(entry.at for entry in meanwhile)]
-    return not (_lapsed(evidence, heard) or _lapsed(evidence, [delivered[0], *named, over[0]]))
+    if broker:
+        # All that counts is that it came back in time, and was heard from then on.
+        if not named or named[0] - since > evidence.times.grace * 0.9 or over[0] > lost:
+            return False
+        return not (_lapsed(evidence, heard) or _lapsed(evidence, [*named, over[0]]))
+    return not (_lapsed(evidence, heard) or _lapsed(evidence, [since, *named, over[0]]))
 
 
 def _lapsed(evidence: Evidence, moments: list[float]) -> bool:
@@ -237,8 +254,10 @@ def known_while_heard(evidence: Evidence) -> Iterator[Broken]:
             welcome.discard(place)
             since = heard[place]
             silence = entry.at - since - evidence.frozen("broker", since, entry.at)
-            if silence < evidence.times.lease * 0.9:
-                who = evidence.incarnations.get(entry.said["agent"], "?")
+            who = evidence.incarnations.get(entry.said["agent"], "?")
+            if silence < evidence.times.lease * 0.9 and not evidence.displaced(
+                who, since, entry.at + evidence.times.slack
+            ):
                 yield Broken(
                     f"{entry.who} had forgotten {who} at {entry.at:.3f}, after {silence:.3f} "
                     "seconds of silence."

@@ -26,6 +26,16 @@ from jobroute.interfaces import (
 #: Told the address, whether the message was received, and its frames.
 Tell = Callable[[str, bool, Sequence[bytes]], None]
 
+#: Asked whether a message gets through.
+Passes = Callable[[str, bool, Sequence[bytes]], bool]
+
+
+def everything(address: str, received: bool, frames: Sequence[bytes]) -> bool:
+    """
+    All messages get through.
+    """
+    return True
+
 
 @implementer(IMessageTransport)
 @define(eq=False)
@@ -33,13 +43,15 @@ class _Transport:
     _transport: IMessageTransport
     _address: str
     _tell: Tell
+    _passes: Passes
 
     def send(self, frames: Sequence[bytes]) -> None:
         """
         See L{IMessageTransport.send}.
         """
-        self._transport.send(frames)
-        self._tell(self._address, False, frames)
+        if self._passes(self._address, False, frames):
+            self._transport.send(frames)
+            self._tell(self._address, False, frames)
 
     def loseConnection(self) -> None:
         """
@@ -54,19 +66,23 @@ class _Protocol:
     _protocol: IMessageProtocol
     _address: str
     _tell: Tell
+    _passes: Passes
 
     def makeConnection(self, transport: IMessageTransport) -> None:
         """
         See L{IMessageProtocol.makeConnection}.
         """
-        self._protocol.makeConnection(_Transport(transport, self._address, self._tell))
+        self._protocol.makeConnection(
+            _Transport(transport, self._address, self._tell, self._passes)
+        )
 
     def messageReceived(self, frames: list[bytes]) -> None:
         """
         See L{IMessageProtocol.messageReceived}.
         """
-        self._tell(self._address, True, frames)
-        self._protocol.messageReceived(frames)
+        if self._passes(self._address, True, frames):
+            self._tell(self._address, True, frames)
+            self._protocol.messageReceived(frames)
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -81,12 +97,22 @@ class _Factory:
     _factory: IMessageFactory
     _address: str
     _tell: Tell
+    _passes: Passes
 
     def buildProtocol(self, address: str) -> IMessageProtocol:
         """
         See L{IMessageFactory.buildProtocol}.
         """
-        return _Protocol(self._factory.buildProtocol(address), self._address, self._tell)
+        protocol = self._factory.buildProtocol(address)
+        return _Protocol(protocol, self._address, self._tell, self._passes)
+
+
+def _built(protocol: IMessageProtocol) -> IMessageProtocol:
+    """
+    What the factory of those who connect has built.
+    """
+    assert isinstance(protocol, _Protocol)
+    return protocol._protocol
 
 
 @implementer(IMessageEndpoint)
@@ -95,18 +121,22 @@ class _Endpoint:
     _endpoint: IMessageEndpoint
     _address: str
     _tell: Tell
+    _passes: Passes
 
     def listen(self, factory: IMessageFactory, paused: bool = False) -> Deferred[IMessagePort]:
         """
         See L{IMessageEndpoint.listen}.
         """
-        return self._endpoint.listen(_Factory(factory, self._address, self._tell), paused)
+        return self._endpoint.listen(
+            _Factory(factory, self._address, self._tell, self._passes), paused
+        )
 
     def connect(self, factory: IMessageFactory) -> Deferred[IMessageProtocol]:
         """
         See L{IMessageEndpoint.connect}.
         """
-        return self._endpoint.connect(_Factory(factory, self._address, self._tell))
+        tapped = _Factory(factory, self._address, self._tell, self._passes)
+        return self._endpoint.connect(tapped).addCallback(_built)
 
 
 @implementer(INetwork)
@@ -117,10 +147,13 @@ class TappedNetwork:
 
     @ivar tell: told of each message when it is received, and when it was
         sent.
+    @ivar passes: asked before; what it denies is lost, and nobody hears of
+        it.
     """
 
     _network: INetwork
     tell: Tell
+    passes: Passes = everything
 
     def endpoint(
         self, kind: SocketKind, address: str, options: SocketOptions = SocketOptions()
@@ -128,7 +161,8 @@ class TappedNetwork:
         """
         See L{INetwork.endpoint}.
         """
-        return _Endpoint(self._network.endpoint(kind, address, options), address, self.tell)
+        endpoint = self._network.endpoint(kind, address, options)
+        return _Endpoint(endpoint, address, self.tell, self.passes)
 
     def close(self) -> Deferred[None]:
         """

@@ -1,6 +1,6 @@
 # -*- test-case-name: tests.simulation.test_simulation -*-
 """
-A broker, two agents and two clients, and everything that happens to them.
+A broker, agents and clients, and everything that happens to them.
 """
 
 from __future__ import annotations
@@ -11,23 +11,21 @@ from random import Random
 from attrs import define, field
 
 from jobroute.testing.agents import SimulatedAgent
-from jobroute.testing.brokers import SimulatedBroker, settings
+from jobroute.testing.brokers import DEADLINE, SimulatedBroker, settings
 from jobroute.testing.clients import SimulatedClient
 from jobroute.testing.clock import SimulatedClock, SimulatedReactor
+from jobroute.testing.coverage import Coverage, states
 from jobroute.testing.disk import SimulatedDisk
 from jobroute.testing.faults import FAULTS, Fault
 from jobroute.testing.history import History
+from jobroute.testing.mishaps import HOURS
 from jobroute.testing.processes import Place, Process
+from jobroute.testing.scenes import Scene
 from jobroute.testing.workload import Workload
 from jobroute.zeromq.memory import MemoryNetwork
 
 #: Seconds of trouble, at least and at most.
 CHAOS = (4.0, 12.0)
-
-#: Seconds between two faults, and between two questions of a client, on
-#: average; which, the seed says.
-FAULT = (0.3, 0.7, 1.5)
-QUESTION = (0.15, 0.3)
 
 #: Seconds after the trouble until everything has to be over.
 CALM = 120.0
@@ -42,63 +40,82 @@ class World:
     @ivar faults: what may go wrong, with weights.
     @ivar calm: whether the trouble is over.
     @ivar stalled_until: until when the disk commits nothing.
+    @ivar slow_until: until when each commit takes long.
+    @ivar twins: agents under names that others have.
+    @ivar coverage: which faults struck when parts were in which states.
     """
 
     seed: int
     faults: Mapping[Fault, int] = field(factory=lambda: FAULTS)
     random: Random = field(init=False)
+    scene: Scene = field(init=False)
     clock: SimulatedClock = field(init=False)
     history: History = field(init=False)
     network: MemoryNetwork = field(init=False)
     broker: SimulatedBroker = field(init=False)
     agents: list[SimulatedAgent] = field(init=False)
     clients: list[SimulatedClient] = field(init=False)
+    twins: list[SimulatedAgent] = field(factory=list, init=False)
     workload: Workload = field(init=False)
+    coverage: Coverage = field(factory=Coverage, init=False)
     calm: bool = field(default=False, init=False)
     stalled_until: float = field(default=0.0, init=False)
+    slow_until: float = field(default=0.0, init=False)
     _weights: list[int] = field(init=False)
-    _fault: float = field(init=False)
-    _asking: float = field(init=False)
+    _place: Place = field(init=False)
     _reactor: SimulatedReactor = field(init=False)
     _partitions: dict[str, int] = field(factory=dict, init=False)
+    _impatient: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         random = self.random = Random(self.seed)
         # Worlds differ: in some there is much of one kind of trouble.
         self._weights = [weight * random.choice((0, 1, 1, 4)) for weight in self.faults.values()]
-        self._fault, self._asking = random.choice(FAULT), random.choice(QUESTION)
+        scene = self.scene = Scene.of(random)
         self.clock = SimulatedClock(self._child())
         self.history = History(lambda: self.clock.now)
         self._reactor = SimulatedReactor(self.clock)
-        delay = random.choice((0.0, 0.002, 0.02, 0.2))
-        duplicate = random.choice((0.0, 0.0, 0.0, 0.02))
         self.network = MemoryNetwork(
-            SimulatedReactor(self.clock), self._child(), delay=(0.0, delay), duplicate=duplicate
+            SimulatedReactor(self.clock),
+            self._child(),
+            delay=(0.0, scene.delay),
+            duplicate=scene.duplicate,
         )
         disk = SimulatedDisk(self._commit_later)
-        if random.random() < 0.5:
+        if scene.answers:
             disk.answers = self._answer_later
-        chosen = settings()
-        place = Place(
+        chosen = settings(scene.limits)
+        place = self._place = Place(
             self.clock, self.network, self.history, self._child(), chosen.endpoints["frontend"]
         )
         self.broker = SimulatedBroker(place, "broker", disk=disk, settings=chosen)
-        self.agents = [
-            SimulatedAgent(
-                place,
-                name,
-                slots=random.choice((1, 2, 4)),
-                prefetch=random.choice((0, 0, 2)),
-                rare=name == "a1",
-            )
-            for name in ("a1", "a2")
-        ]
-        self.clients = [SimulatedClient(place, name) for name in ("c1", "c2")]
+        self.agents = [self._agent(f"a{number + 1}") for number in range(scene.agents)]
+        self.clients = [SimulatedClient(place, f"c{number + 1}") for number in range(scene.clients)]
         self.workload = Workload(self._child(), [agent.name for agent in self.agents])
-        self.history.add("world", "seed", seed=self.seed, delay=delay, duplicate=duplicate)
+        self.history.add("world", "seed", seed=self.seed, scene=scene)
+        if scene.hours:
+            for process in (self.broker, *self.agents):
+                self.step(process, random.uniform(-HOURS, HOURS))
 
     def _child(self) -> Random:
         return Random(self.random.getrandbits(64))
+
+    def _agent(self, name: str, mark: str = "") -> SimulatedAgent:
+        return SimulatedAgent(
+            self._place,
+            name,
+            mark=mark,
+            slots=self.random.choice((1, 2, 4)),
+            prefetch=self.random.choice((0, 0, 2)),
+            rare=name == "a1",
+        )
+
+    @property
+    def hours(self) -> bool:
+        """
+        Whether clocks are apart by hours.
+        """
+        return self.scene.hours
 
     # -- Running
 
@@ -106,19 +123,28 @@ class World:
         """
         Trouble, then calm until nothing is left to do.
         """
+        self.begin()
+        self._trouble()
+        self.clock.advance(self.random.uniform(*CHAOS))
+        self.settle()
+        began = self.clock.now
+        while self.clock.now < began + CALM and not self.quiet:
+            self.clock.advance(0.5)
+            if self.hours and self.clock.now > began + DEADLINE + 5.0:
+                # By a clock that was set back a deadline can be far away.
+                self._hurry()
+        # Acknowledgements, and what nobody waits for.
+        self.clock.advance(1.0)
+
+    def begin(self) -> None:
+        """
+        Let everybody live, and the clients ask.
+        """
         self.raise_broker()
         for process in (*self.agents, *self.clients):
             self.raise_process(process)
         for client in self.clients:
             self._question(client)
-        self._trouble()
-        self.clock.advance(self.random.uniform(*CHAOS))
-        self.settle()
-        until = self.clock.now + CALM
-        while self.clock.now < until and not self.quiet:
-            self.clock.advance(0.5)
-        # Acknowledgements, and what nobody waits for.
-        self.clock.advance(1.0)
 
     def settle(self) -> None:
         """
@@ -126,7 +152,11 @@ class World:
         """
         self.calm = True
         self.history.add("world", "calm")
-        self.stalled_until = 0.0
+        self.stalled_until = self.slow_until = 0.0
+        self.broker.spare()
+        for twin in self.twins:
+            if twin.up:
+                twin.crash()
         for name in list(self._partitions):
             self._partitions[name] = 1
             self.heal(name)
@@ -137,6 +167,16 @@ class World:
             asker = self.clients[place % len(self.clients)].asker
             assert asker is not None
             asker.wait(job, None, stream=place % 3 > 0)
+
+    def _hurry(self) -> None:
+        """
+        Let a client cancel all that is left.
+        """
+        asker = self.clients[0].asker
+        if not self._impatient and asker is not None:
+            self._impatient = True
+            for job in self.workload.jobs:
+                asker.cancel(job, None)
 
     @property
     def quiet(self) -> bool:
@@ -159,11 +199,27 @@ class World:
         """
         self._reactor.callLater(seconds, function)
 
+    @property
+    def dying(self) -> bool:
+        """
+        Whether somebody died just now; what it does since then nobody sees.
+        """
+        return self._place.died == self.clock.steps
+
+    def strike(self, fault: Fault, victim: Process | None) -> None:
+        """
+        A fault happens.
+
+        @param victim: to whom, if not to all.
+        """
+        name = getattr(fault, "__name__", "?")
+        self.coverage.struck(name, states(self.broker, (*self.agents, *self.twins), victim))
+
     # -- The seed's doing
 
     def _trouble(self) -> None:
         if not self.calm and any(self._weights):
-            self.later(self.random.expovariate(1 / self._fault), self._one_fault)
+            self.later(self.random.expovariate(1 / self.scene.fault), self._one_fault)
 
     def _one_fault(self) -> None:
         if self.calm:
@@ -181,9 +237,34 @@ class World:
                 self.workload.ask(client.asker)
             self._question(client)
 
-        self.later(self.random.expovariate(1 / self._asking), ask)
+        self.later(self.random.expovariate(1 / self.scene.question), ask)
 
     # -- Processes
+
+    def some_agent(self) -> SimulatedAgent:
+        """
+        An agent, more often one that has something to lose.
+        """
+        if self.random.random() < 0.6:
+            busy = [agent for agent in self.agents if agent.attempts]
+            if busy:
+                return self.random.choice(busy)
+        return self.random.choice(self.agents)
+
+    def twin(self, agent: SimulatedAgent) -> SimulatedAgent:
+        """
+        Another agent under the same name, on another host.
+        """
+        twin = self._agent(agent.name, f"t{len(self.twins) + 1}-")
+        self.twins.append(twin)
+        return twin
+
+    def step(self, process: Process, seconds: float) -> None:
+        """
+        Set the wall clock of a process.
+        """
+        self.history.add("world", "step", host=process.name, seconds=seconds)
+        process.step(seconds)
 
     def raise_broker(self) -> None:
         """
@@ -199,6 +280,12 @@ class World:
             process.start()
         elif process.stopping:
             self.later(0.5, lambda: self.raise_process(process))
+
+    def raise_later(self, process: Process, seconds: float) -> None:
+        """
+        Start a process in a while, if it is down then.
+        """
+        self.later(seconds, lambda: self.raise_process(process))
 
     # -- The network
 
@@ -239,6 +326,8 @@ class World:
                 commit_all()
 
         pause = 0.0 if random.random() < 0.2 else random.expovariate(1 / 0.01)
+        if self.clock.now < self.slow_until:
+            pause += random.uniform(0.1, 0.6)
         self.later(pause, commit)
 
     def _answer_later(self, answer: Callable[[], None]) -> None:

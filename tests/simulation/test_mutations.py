@@ -30,10 +30,11 @@ from jobroute.testing.faults import (
     Fault,
     crash_agent,
     crash_broker,
-    freeze,
+    freeze_agent,
+    freeze_broker,
     partition,
-    stall_disk,
 )
+from jobroute.testing.mishaps import stall_disk
 from jobroute.testing.promises import Promise
 from jobroute.testing.simulation import simulate
 
@@ -133,7 +134,7 @@ class MutationTests(SynchronousTestCase):
             replied(self, agent, key, kind, value, sequence, payload, advice)
 
         self.patch(Replies, "replied", careless)
-        self.caught(promises.no_stale_answer, freeze, partition)
+        self.caught(promises.no_stale_answer, freeze_agent, partition)
 
     def test_attempts_without_limit(self) -> None:
         """
@@ -240,7 +241,7 @@ class MutationTests(SynchronousTestCase):
         A broker that slept takes all agents for lost.
         """
         self.patch(Heartbeat, "forgive", lambda self, gap: None)
-        self.caught(sureties.known_while_heard, freeze)
+        self.caught(sureties.known_while_heard, freeze_broker)
 
     def test_said_once(self) -> None:
         """
