@@ -155,10 +155,10 @@ class SimulatedBroker(Process):
         if self._drops and address in self._agents_sockets and len(frames) > 1:
             for drop in self._drops:
                 which, kind, told = drop
-                if which == received and kind in frames[1][:60]:
+                if which == received and kind in frames[1]:
                     self._drops.remove(drop)
                     told()
-                    self.note("dropped", received=received, message=kind.decode())
+                    self.note("dropped", received=received, message=kind[11:].decode())
                     return False
         return True
 
@@ -167,7 +167,7 @@ class SimulatedBroker(Process):
         Let the next message of a kind from or to an agent vanish.
         """
         if len(self._drops) < 3:
-            self._drops.append((received, b'"%s"' % kind.encode() if kind else b"", told))
+            self._drops.append((received, b'"message":"%s' % kind.encode(), told))
 
     def spare(self) -> None:
         """
