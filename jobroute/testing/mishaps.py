@@ -66,8 +66,9 @@ def fail_fsync(world: World) -> None:
     started again.
     """
     broker, random = world.broker, world.random
-    if broker.serving:
+    if broker.serving and broker.reactor.frozen_until <= world.clock.now:
         world.strike(fail_fsync, broker)
+        broker.stopping = True
         pending = broker.disk.pending
         broker.disk.fail(random.choice(pending) if pending and random.random() < 0.7 else None)
         world.raise_later(broker, random.uniform(0.5, 2.0))
