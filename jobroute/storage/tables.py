@@ -247,6 +247,12 @@ class Tables:
             limit=limit,
         )
 
+    def event_numbers(self) -> list[int]:
+        """
+        Those of all events that are kept.
+        """
+        return list(self._events)
+
     def _job(self, number: int) -> _Job:
         try:
             return self._jobs[number]

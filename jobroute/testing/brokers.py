@@ -5,6 +5,7 @@ The real broker in a simulated process.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -112,6 +113,7 @@ class SimulatedBroker(Process):
 
     @ivar service: the real one.
     @ivar serving: whether clients are served.
+    @ivar overheard: what clients asked lately, as it came.
     """
 
     disk: SimulatedDisk = field(kw_only=True)
@@ -121,11 +123,14 @@ class SimulatedBroker(Process):
     # Messages from or to agents that are to vanish: whether it is received,
     # what it is, and who is told.
     _drops: list[tuple[bool, bytes, Callable[[], object]]] = field(factory=list, init=False)
+    overheard: deque[list[bytes]] = field(factory=lambda: deque(maxlen=20), init=False)
     _agents_sockets: tuple[str, ...] = field(init=False)
+    _frontend: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.disk.instruction = self.instruction
         endpoints = self.settings.endpoints
+        self._frontend = endpoints["frontend"]
         self._agents_sockets = (endpoints["backend"], endpoints["register"])
 
     def start(self) -> None:
@@ -160,6 +165,8 @@ class SimulatedBroker(Process):
                     told()
                     self.note("dropped", received=received, message=kind[11:].decode())
                     return False
+        if received and address == self._frontend:
+            self.overheard.append(list(frames[1:]))
         return True
 
     def drop(self, received: bool, kind: str, told: Callable[[], object]) -> None:

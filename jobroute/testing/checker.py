@@ -5,17 +5,17 @@ Was every promise kept?
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
-from jobroute.testing import promises, sureties
+from jobroute.testing import boundaries, promises, sureties
 from jobroute.testing.evidence import Evidence
 from jobroute.testing.history import Entry, about
 from jobroute.testing.promises import Broken, Promise
 
-#: Everything that is judged.
-PROMISES: tuple[Promise, ...] = (*promises.ALL, *sureties.ALL)
+#: Everything that is judged, with the number of the README's promise.
+PROMISES: dict[Promise, int] = {**promises.ALL, **sureties.ALL, **boundaries.ALL}
 
 
 @frozen
@@ -25,10 +25,12 @@ class Breach:
 
     @ivar promise: which, in words.
     @ivar broken: how.
+    @ivar number: of the README's promise; 0 for none.
     """
 
     promise: str
     broken: Broken
+    number: int = 0
 
     def relevant(self, evidence: Evidence) -> list[Entry]:
         """
@@ -45,7 +47,7 @@ def title(promise: Promise) -> str:
     return text.split(". ")[0].rstrip(".")
 
 
-def judge(evidence: Evidence, which: Sequence[Promise] = PROMISES) -> list[Breach]:
+def judge(evidence: Evidence, which: Iterable[Promise] = PROMISES) -> list[Breach]:
     """
     Judge a run.
     """
@@ -53,6 +55,6 @@ def judge(evidence: Evidence, which: Sequence[Promise] = PROMISES) -> list[Breac
     def breaches() -> Iterator[Breach]:
         for promise in which:
             for broken in promise(evidence):
-                yield Breach(title(promise), broken)
+                yield Breach(title(promise), broken, PROMISES.get(promise, 0))
 
     return list(breaches())

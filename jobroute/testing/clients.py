@@ -34,6 +34,13 @@ class SimulatedClient(Process):
         """
         return self.asker is not None and bool(self.asker.waiting)
 
+    @property
+    def identities(self) -> list[bytes]:
+        """
+        Under which the broker knows it.
+        """
+        return [socket.identity for socket in self.host.sockets] if self.up else []
+
     def start(self) -> None:
         """
         Live, the first time or again.

@@ -6,7 +6,7 @@ A disk that loses what was not committed, when a simulation says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -64,10 +64,9 @@ class SimulatedDisk(MemoryStorage):
         """
         Take what is to be written, unless its broker just died.
         """
-        life = self.life
-        if self.instruction is not None:
+        if self.instruction is not None and self._callbacks is not None:
             self.instruction()
-        if self.life != life or self.lost:
+        if self._gone or self.lost:
             return
         super().write(position, changes)
         if self.instruction is not None:
@@ -79,6 +78,12 @@ class SimulatedDisk(MemoryStorage):
         The positions that were written and are not committed.
         """
         return tuple(position for position, _ in self._pending)
+
+    def events(self) -> list[int]:
+        """
+        The numbers of all events.
+        """
+        return self._tables.event_numbers()
 
     def open_parts(self) -> tuple[PartRecord, ...]:
         """
@@ -125,6 +130,16 @@ class SimulatedDisk(MemoryStorage):
         self._pending.clear()
         self._callbacks = None
         self.life += 1
+
+    @property
+    def _gone(self) -> bool:
+        """
+        Whether the broker crashed; what it still does nobody sees.
+        """
+        return self.life > 0 and self._callbacks is None
+
+    def _read(self, query: Callable[..., T], *arguments: Any) -> Deferred[T]:
+        return Deferred() if self._gone else super()._read(query, *arguments)
 
     def _answer(self, answer: Deferred[T]) -> Deferred[T]:
         if self.answers is None:

@@ -6,7 +6,7 @@ holds at its end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field, frozen
@@ -118,6 +118,9 @@ class Evidence:
     @ivar finished: whether the run came to its end, so that what is open is
         late.
     @ivar broken: what was logged as a bug.
+    @ivar limits: the limits of the broker that are small; L{None} if that is
+        not known.
+    @ivar event_numbers: of all events in the store.
     @ivar lives: of every process, by its name in the history.
     @ivar works: every function that ran, by part.
     @ivar incarnations: which life of an agent has which incarnation.
@@ -133,6 +136,8 @@ class Evidence:
     finished: bool = True
     broken: list[str] = field(factory=list)
     times: Times = Times()
+    limits: Mapping[str, int] | None = None
+    event_numbers: Sequence[int] = ()
     lives: dict[str, Life] = field(factory=dict, init=False)
     works: dict[int, list[Work]] = field(factory=dict, init=False)
     incarnations: dict[str, str] = field(factory=dict, init=False)

@@ -6,21 +6,19 @@ What a broker hears and says, as its history has it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from attrs import define, field
 
 from jobroute.config import Settings
+from jobroute.errors import JobrouteError
 from jobroute.testing.history import Note
 from jobroute.wire.backend import decode_agent_message, decode_broker_message
+from jobroute.wire.native import split
 
 _any = msgspec.json.Decoder()
-
-
-def _identity(frames: Sequence[bytes]) -> str:
-    # A connection whose identity was taken over gets another one, of bytes.
-    return frames[0].decode("ascii", "backslashreplace")
 
 
 @define(eq=False)
@@ -52,11 +50,14 @@ class Overheard:
             self._client("request" if received else "answer", frames)
 
     def _heard(self, frames: Sequence[bytes]) -> None:
-        message = decode_agent_message(list(frames[1:]), self._settings.limits)
-        said: dict[str, Any] = {
-            "agent": frames[0].decode("utf-8", "backslashreplace"),
-            "message": message.message,
-        }
+        agent = frames[0].decode("utf-8", "backslashreplace")
+        try:
+            message = decode_agent_message(list(frames[1:]), self._settings.limits)
+        except JobrouteError as e:
+            # From somebody who is no agent.
+            self.note("heard", agent=agent, message="", wrong=e.code)
+            return
+        said: dict[str, Any] = {"agent": agent, "message": message.message}
         if message.part:
             said.update(part=message.part, attempt=message.attempt)
             if message.message == "partial":
@@ -87,9 +88,20 @@ class Overheard:
         self.note("said", **said)
 
     def _client(self, what: str, frames: Sequence[bytes]) -> None:
-        body = _any.decode(frames[2])
-        said = {"client": frames[0].hex()[:8], "id": body.get("id")}
-        for name in ("command", "job", "code"):
-            if name in body:
+        _, rest = split(list(frames))
+        body: Any = None
+        if rest:
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                body = _any.decode(rest[0])
+        if not isinstance(body, dict):
+            # No request.
+            body = {}
+        said: dict[str, Any] = {"client": frames[0].hex()[:16], "id": repr(body.get("id"))}
+        for name in ("command", "job", "code", "error"):
+            if isinstance(body.get(name), str):
                 said[name] = body[name]
+        if body.get("final") is False:
+            said["final"] = False
+        if what == "request" and not said.get("command"):
+            said["wrong"] = True
         self.note(what, **said)

@@ -28,6 +28,8 @@ SMALL = {
     "journal": 10,
     "reads": 1,
     "partials": 2,
+    "agents": 2,
+    "pending_registrations": 1,
 }
 
 
@@ -42,6 +44,7 @@ class Scene:
     @ivar question: seconds between two questions of a client.
     @ivar answers: whether what is read from the disk comes late.
     @ivar hours: whether wall clocks are apart by hours, and are stepped so.
+    @ivar strangers: how many there are who do not know how to behave.
     @ivar limits: those of the broker that are not as always.
     """
 
@@ -53,6 +56,7 @@ class Scene:
     question: float
     answers: bool
     hours: bool
+    strangers: int = 0
     limits: dict[str, int] = field(factory=dict)
 
     @classmethod
@@ -71,5 +75,16 @@ class Scene:
             random.choice(QUESTION) * max(1.0, clients / 2),
             random.random() < 0.5,
             random.random() < 0.12,
-            {},
+            random.choice((0, 0, 0, 1)),
+            _limits(random),
         )
+
+
+def _limits(random: Random) -> dict[str, int]:
+    """
+    Mostly none, sometimes one or two.
+    """
+    if random.random() < 0.8:
+        return {}
+    names = random.sample(list(SMALL), random.choice((1, 1, 2)))
+    return {name: SMALL[name] for name in names}

@@ -61,11 +61,11 @@ def explain(report: Report) -> str:
     if not report.breaches:
         return ""
     by_promise: dict[str, list[Breach]] = {}
-    for breach in report.breaches:
+    for breach in sorted(report.breaches, key=lambda breach: breach.number):
         by_promise.setdefault(breach.promise, []).append(breach)
     lines: list[str] = []
     for promise, breaches in by_promise.items():
-        lines += [f"Seed {report.seed} broke the promise: {promise}."]
+        lines += [f"Seed {report.seed} broke promise {breaches[0].number}: {promise}."]
         lines += [breach.broken.text for breach in breaches[:BREACHES]]
         if len(breaches) > BREACHES:
             lines.append(f"… and {len(breaches) - BREACHES} times more.")

@@ -62,7 +62,15 @@ def simulate(seed: int, faults: Mapping[Fault, int] = FAULTS) -> Report:
     bugs = Bugs(lambda: world.dying)
     with bugs.listening():
         world.run()
-        evidence = Evidence(world.history, _stored(world), world.quiet, bugs.found)
+        stored = _stored(world)
+        evidence = Evidence(
+            world.history,
+            stored,
+            world.quiet,
+            bugs.found,
+            limits=world.scene.limits,
+            event_numbers=world.broker.disk.events(),
+        )
     return Report(
         seed,
         evidence,

@@ -21,6 +21,7 @@ from jobroute.testing.history import History
 from jobroute.testing.mishaps import HOURS
 from jobroute.testing.processes import Place, Process
 from jobroute.testing.scenes import Scene
+from jobroute.testing.strangers import Stranger
 from jobroute.testing.workload import Workload
 from jobroute.zeromq.memory import MemoryNetwork
 
@@ -56,6 +57,7 @@ class World:
     agents: list[SimulatedAgent] = field(init=False)
     clients: list[SimulatedClient] = field(init=False)
     twins: list[SimulatedAgent] = field(factory=list, init=False)
+    strangers: list[Stranger] = field(init=False)
     workload: Workload = field(init=False)
     coverage: Coverage = field(factory=Coverage, init=False)
     calm: bool = field(default=False, init=False)
@@ -91,6 +93,10 @@ class World:
         self.broker = SimulatedBroker(place, "broker", disk=disk, settings=chosen)
         self.agents = [self._agent(f"a{number + 1}") for number in range(scene.agents)]
         self.clients = [SimulatedClient(place, f"c{number + 1}") for number in range(scene.clients)]
+        self.strangers = [
+            Stranger(place, f"s{number + 1}", endpoints=chosen.endpoints)
+            for number in range(scene.strangers)
+        ]
         self.workload = Workload(self._child(), [agent.name for agent in self.agents])
         self.history.add("world", "seed", seed=self.seed, scene=scene)
         if scene.hours:
@@ -134,7 +140,8 @@ class World:
                 # By a clock that was set back a deadline can be far away.
                 self._hurry()
         # Acknowledgements, and what nobody waits for.
-        self.clock.advance(1.0)
+        self.clock.advance(max(1.0, began + 4.5 - self.clock.now) if self.strangers else 1.0)
+        self.history.add("world", "over")
 
     def begin(self) -> None:
         """
@@ -145,6 +152,9 @@ class World:
             self.raise_process(process)
         for client in self.clients:
             self._question(client)
+        for stranger in self.strangers:
+            self.raise_process(stranger)
+            self._babble(stranger)
 
     def settle(self) -> None:
         """
@@ -163,6 +173,13 @@ class World:
         for process in (self.broker, *self.agents, *self.clients):
             process.reactor.frozen_until = 0.0
             self.raise_process(process)
+        for stranger in self.strangers:
+            # With a connection that is well, it has to be answered now.
+            stranger.crash()
+            stranger.identity = b""
+            stranger.start()
+            for _ in range(8):
+                self.later(self.random.uniform(0.5, 3.0), stranger.babble)
         for place, job in enumerate(self.workload.jobs):
             asker = self.clients[place % len(self.clients)].asker
             assert asker is not None
@@ -238,6 +255,28 @@ class World:
             self._question(client)
 
         self.later(self.random.expovariate(1 / self.scene.question), ask)
+
+    def _babble(self, stranger: Stranger) -> None:
+        known: dict[bytes, None] = {}
+        stranger.overheard = self.broker.overheard
+
+        def babble() -> None:
+            if self.calm:
+                return
+            for client in self.clients:
+                known.update(dict.fromkeys(client.identities))
+            if self.random.random() < 0.1:
+                # Under the name of a client, who may live, or have died.
+                stranger.crash()
+                stranger.identity = self.random.choice((b"", self.random.choice([b"", *known])))
+                stranger.start()
+            stranger.babble()
+            again()
+
+        def again() -> None:
+            self.later(self.random.expovariate(1 / self.scene.question), babble)
+
+        again()
 
     # -- Processes
 

@@ -189,7 +189,7 @@ class CheckerTests(SynchronousTestCase):
         A call was answered with what nobody computed for it.
         """
         self.tale.work()
-        self.tale.asks(3.2, 3, "CALL", plan=PLAN)
+        self.tale.asks(3.2, 3, "CALL", plan=evolve(PLAN, payload=(b"x",)))
         self.tale.answered(3.3, 3, "CALL", job="20", number=20, outcome=[outcome()])
         self.breaks(promises.calls_as_worked)
 

@@ -23,7 +23,7 @@ def breaking(seed: int) -> Report:
     A run that breaks a promise four times, if its seed is odd.
     """
     report = simulate(seed)
-    breach = Breach("Nothing is lost", Broken("Job j1 is lost.", ("j1",)))
+    breach = Breach("Nothing is lost", Broken("Job j1 is lost.", ("j1",)), 1)
     return evolve(report, breaches=[breach] * 4) if seed % 2 else report
 
 
@@ -56,7 +56,7 @@ class CommandTests(SynchronousTestCase):
         self.patch(command, "simulate", breaking)
         result = self.run_command("--seeds", "2")
         self.assertEqual(result.exit_code, 1, result.output)
-        self.assertIn("Seed 1 broke the promise: Nothing is lost.", result.output)
+        self.assertIn("Seed 1 broke promise 1: Nothing is lost.", result.output)
         self.assertIn("and 1 times more", result.output)
         self.assertIn("job='j1'", result.output)
         self.assertIn("python -m jobroute.testing.simulate --seed 1", result.output)
