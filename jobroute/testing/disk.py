@@ -89,7 +89,8 @@ class SimulatedDisk(MemoryStorage):
         """
         The parts of jobs that have not ended.
         """
-        return self._tables.restored(0, 0).parts
+        jobs = self._tables.restored(0, 0).jobs
+        return tuple(part for _, parts in jobs for part in parts)
 
     def commit(self, upto: int | None = None, *, report: bool = True) -> None:
         """
