@@ -22,6 +22,7 @@ from jobroute.broker.commands.batches import SubmitMany
 from jobroute.broker.commands.following import Cancel, Input, Result, WaitCommand
 from jobroute.broker.commands.history import JobHistoryCommand, Jobs, Why
 from jobroute.broker.commands.jobs import Call, Submit
+from jobroute.broker.commands.operating import Drain, Pause, Resume
 from jobroute.broker.commands.status import ListAgents, Ping, Stats
 from jobroute.broker.controller import Controller
 from jobroute.broker.counters import counters as all_counters
@@ -33,6 +34,7 @@ from jobroute.broker.finder import Finder
 from jobroute.broker.heartbeat import Heartbeat
 from jobroute.broker.journal import Journal
 from jobroute.broker.numbers import Numbers
+from jobroute.broker.pauses import Pauses
 from jobroute.broker.payloads import Payloads
 from jobroute.broker.reads import Reads
 from jobroute.broker.recovery import Recovery
@@ -250,6 +252,7 @@ def assemble(
     )
     backend = BackendProtocol(reactor, limits, counters)
     backend.agents = agents
+    pauses = Pauses(limits, journal, events, roster, services, agents, deliveries)
     recovery = Recovery(
         settings,
         clock,
@@ -261,6 +264,7 @@ def assemble(
         verdicts,
         journal,
         retries,
+        pauses,
         backend.route,
     )
     registry = Registry()
@@ -308,6 +312,9 @@ def assemble(
         Jobs(storage, reads, limits),
         JobHistoryCommand(storage, finder, reads),
         Why(dispatcher, finder, journal, reads),
+        Drain(pauses, journal),
+        Pause(pauses, journal),
+        Resume(pauses, journal),
     ):
         registry.register(command)
     return broker

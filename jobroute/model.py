@@ -469,6 +469,21 @@ class AgentLeft:
 
 
 @frozen
+class Stopped:
+    """
+    An operator wants nothing more to be given out: to an agent, which is
+    drained, or of a service, which is paused.
+
+    @ivar what: C{agent} or C{service}.
+    @ivar stopped: whether that is so, or is so no more.
+    """
+
+    what: str
+    name: str
+    stopped: bool
+
+
+@frozen
 class NumbersTaken:
     """
     All numbers below C{limit} may be in use from now on.
@@ -524,6 +539,7 @@ Change = (
     | JobEnded
     | AgentKnown
     | AgentLeft
+    | Stopped
     | NumbersTaken
     | Event
     | Forgotten
@@ -561,6 +577,8 @@ class Restored:
     @ivar limit: all numbers below it may be in use from now on: a first
         block was taken together with the epoch.
     @ivar aside: what was set aside to begin anew.
+    @ivar stopped: what operators have stopped: C{agent} or C{service}, and
+        its name.
     """
 
     epoch: int
@@ -570,6 +588,7 @@ class Restored:
     jobs: Iterable[tuple[JobRecord, tuple[PartRecord, ...]]] = ()
     limit: int = 0
     aside: SetAside | None = None
+    stopped: tuple[tuple[str, str], ...] = ()
 
 
 @frozen

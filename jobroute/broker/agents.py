@@ -146,6 +146,7 @@ class Agents:
         """
         Let the services know who offers them.
         """
+        agent.drained = agent.name in self._roster.drained
         for name in agent.announcement.services:
             service = self._services.need(name)
             agent.services.append(service)
@@ -161,18 +162,25 @@ class Agents:
             self._settings.liveness,
             [Held(*key) for key in agent.held],
         )
-        self._ready(agent)
+        agent.welcomed = True
+        self.ready(agent)
         self._journal.flush()
 
-    def _ready(self, agent: Agent) -> None:
-        if agent.admitted or agent.suspect or agent.draining or agent.gone:
+    def ready(self, agent: Agent) -> None:
+        """
+        Give an agent work, if it may have some.
+        """
+        if agent.admitted or not agent.welcomed or agent.suspect or agent.leaving or agent.gone:
             return
         agent.admitted = True
         for service in agent.services:
             service.policy.add(agent)
         self._deliveries.offer(agent)
 
-    def _unready(self, agent: Agent) -> None:
+    def unready(self, agent: Agent) -> None:
+        """
+        Give an agent nothing more.
+        """
         agent.admitted = False
         for service in agent.services:
             service.policy.remove(agent)
@@ -202,7 +210,7 @@ class Agents:
         agent = self._agent(route)
         if agent is not None and not agent.draining:
             agent.draining = True
-            self._unready(agent)
+            self.unready(agent)
             self._events.record("agent.draining", agent=agent.name)
             self._journal.flush()
 
@@ -225,7 +233,7 @@ class Agents:
         self._remove(agent, "agent.lost", f"Its agent was lost: {reason}")
 
     def _remove(self, agent: Agent, kind: str, reason: str) -> None:
-        self._unready(agent)
+        self.unready(agent)
         self._heartbeat.remove(agent)
         self._roster.leave(agent)
         for service in agent.services:
@@ -235,7 +243,7 @@ class Agents:
             kind, agent=agent.name, data={"reason": reason, "held": len(agent.held)}
         )
         # One that was about to leave is ended by whoever wanted it to leave.
-        died = kind == "agent.lost" and not agent.draining
+        died = kind == "agent.lost" and not agent.leaving
         for attempt in list(agent.held.values()):
             self._endings.lost(attempt, reason, died)
             self._deliveries.release(attempt)

@@ -109,7 +109,8 @@ class Deliveries:
             best: Line | None = None
             chosen = None
             for service in agent.services:
-                line = service.line(agent.name) if service.queued else None
+                some = service.queued and not service.paused
+                line = service.line(agent.name) if some else None
                 if line is not None and (best is None or line.rank < best.rank):
                     best, chosen = line, service
             if best is None or chosen is None:

@@ -20,6 +20,7 @@ from jobroute.broker.clients import Clients
 from jobroute.broker.deliveries import Deliveries
 from jobroute.broker.journal import Journal
 from jobroute.broker.parts import Attempt, Job, Part
+from jobroute.broker.pauses import Pauses
 from jobroute.broker.registration import described
 from jobroute.broker.retries import Retries
 from jobroute.broker.roster import Agent, Roster
@@ -59,6 +60,7 @@ class Recovery:
     _verdicts: Verdicts
     _journal: Journal
     _retries: Retries
+    _pauses: Pauses
     _route: Callable[[str], IAgentRoute]
     _orphans: list[Part] = field(factory=list, init=False)
     _now: float = field(default=0.0, init=False)
@@ -71,6 +73,7 @@ class Recovery:
         if restored.aside is not None:
             self._say_aside(restored.aside)
         self._roster.restore(restored.agents)
+        self._pauses.restore(restored.stopped)
         for record in restored.agents:
             if record.living:
                 self._agent(record)

@@ -27,6 +27,9 @@ class Agent:
     @ivar settling: attempts whose final reply is not acknowledged yet.
     @ivar suspect: restored after a restart, and not heard since.
     @ivar notes: how many of its replies were refused.
+    @ivar draining: it wants nothing more.
+    @ivar drained: an operator wants it to have nothing more.
+    @ivar welcomed: it knows that it is taken.
     @ivar admitted: it may be given parts.
     """
 
@@ -43,6 +46,8 @@ class Agent:
     notes: int = field(default=0, init=False)
     suspect: bool = False
     draining: bool = False
+    drained: bool = False
+    welcomed: bool = False
     admitted: bool = False
     gone: bool = False
 
@@ -76,7 +81,14 @@ class Agent:
         """
         Whether it may be given parts, if it has credit.
         """
-        return self.admitted and not (self.suspect or self.draining or self.gone)
+        return self.admitted and not (self.suspect or self.leaving or self.gone)
+
+    @property
+    def leaving(self) -> bool:
+        """
+        Whether it is to have nothing more.
+        """
+        return self.draining or self.drained
 
     @property
     def state(self) -> AgentState:
@@ -87,7 +99,7 @@ class Agent:
             return AgentState.GONE
         if self.suspect:
             return AgentState.SUSPECT
-        if self.draining:
+        if self.leaving:
             return AgentState.DRAINING
         return AgentState.BUSY if self.held else AgentState.READY
 
@@ -102,6 +114,7 @@ class Agent:
             "pid": a.pid,
             "hostname": a.hostname,
             "state": self.state,
+            "drained": self.drained,
             "services": list(a.services),
             "slots": self.slots,
             "prefetch": a.prefetch,
@@ -119,8 +132,11 @@ class Agent:
 class Roster:
     """
     All agents that live or may still come back, and all names ever given.
+
+    @ivar drained: the names of those that operators have drained.
     """
 
+    drained: dict[str, None] = field(factory=dict, init=False)
     _agents: dict[str, Agent] = field(factory=dict, init=False)
     _known: dict[str, AgentRecord] = field(factory=dict, init=False)
 

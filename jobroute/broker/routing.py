@@ -110,6 +110,8 @@ def route(part: Part, service: Service, roster: Roster) -> Agent | None:
     """
     The agent that C{part} should go to now, or L{None} if it has to wait.
     """
+    if service.paused:
+        return None
     names = part.names
     refused = part.refused
     if refused:
@@ -154,6 +156,8 @@ def why(part: Part, service: Service | None, roster: Roster) -> tuple[str, str]:
     miss.
     """
     name = part.job.service
+    if service is not None and service.paused:
+        return "paused", f"The service {name} is paused."
     if part.names is not None and len(part.names) == 1:
         return _why_named(part.names[0], name, roster)
     offering = [] if service is None else list(service.agents.values())

@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -24,6 +24,9 @@ from jobroute.interfaces import IPolicy
 
 if TYPE_CHECKING:
     from jobroute.broker.roster import Agent
+
+#: At so many lines at most somebody looks who only wants to tell.
+LOOKED_AT = 100
 
 #: Whom a line is for: these names, or all but those.
 _Names = tuple[str, ...] | frozenset[str] | None
@@ -127,6 +130,7 @@ class Service:
     A name under which agents offer work.
 
     @ivar agents: those that offer it, suspects included.
+    @ivar paused: an operator wants nothing of it to be given out.
     @ivar queued: how many parts wait, in all lines.
     @ivar waiting: how many wait for the moment of their next attempt, in none.
     @ivar taken: how many left the lines to be given to an agent.
@@ -136,6 +140,7 @@ class Service:
     policy: IPolicy
     _turns: Iterator[int] = field(factory=count)
     agents: dict[str, Agent] = field(factory=dict, init=False)
+    paused: bool = field(default=False, init=False)
     queued: int = field(default=0, init=False)
     waiting: int = field(default=0, init=False)
     taken: int = field(default=0, init=False)
@@ -205,6 +210,14 @@ class Service:
             if not lines:
                 del self._by_name[name]
 
+    def next(self) -> Part | None:
+        """
+        The part that has waited longest of those whose turn it is; of many
+        lines, among the first.
+        """
+        heads = [line.head() for line in islice(self._lines.values(), LOOKED_AT)]
+        return min(heads, key=lambda part: part.job.submitted, default=None)
+
     def __iter__(self) -> Iterator[Part]:
         for line in self._lines.values():
             yield from line
@@ -239,7 +252,7 @@ class Services:
         """
         Forget a service that nobody offers and nobody waits for.
         """
-        if not (service.queued or service.waiting or service.agents):
+        if not (service.queued or service.waiting or service.agents or service.paused):
             self._services.pop(service.name, None)
 
     def __len__(self) -> int:

@@ -48,6 +48,9 @@ _KNOW_AGENT = (
 )
 _AGENT_LIVING = AGENT.index("living")
 
+_STOP = "INSERT OR IGNORE INTO stopped (what, name) VALUES (?, ?)"
+_RESUME = "DELETE FROM stopped WHERE what = ? AND name = ?"
+
 _PLACE = {column: place for place, column in enumerate(PART)}
 
 
@@ -165,6 +168,7 @@ class Batch:
     _ended_at_once: int = 0
     _agents_left: list[str] = field(factory=list)
     _agents: dict[str, list[Any]] = field(factory=dict)
+    _stopped: dict[tuple[str, str], bool] = field(factory=dict)
     _numbers: int = 0
     _events: list[tuple[Any, ...]] = field(factory=list)
     _events_of_parts: list[int] = field(factory=list)
@@ -205,6 +209,8 @@ class Batch:
             connection.execute("UPDATE agent SET living = 0 WHERE name = ?", (name,))
         for agent in self._agents.values():
             connection.execute(_KNOW_AGENT, agent)
+        for what, stopped in self._stopped.items():
+            connection.execute(_STOP if stopped else _RESUME, what)
         after = evolve(
             totals,
             numbers=max(totals.numbers, self._numbers),
@@ -295,6 +301,9 @@ class Batch:
         else:
             row[_AGENT_LIVING] = 0
 
+    def _stopping(self, change: model.Stopped) -> None:
+        self._stopped[change.what, change.name] = change.stopped
+
     def _numbers_taken(self, change: model.NumbersTaken) -> None:
         self._numbers = max(self._numbers, change.limit)
 
@@ -318,6 +327,7 @@ _ADD: dict[type, Callable[[Batch, Any], None]] = {
     model.JobEnded: Batch._job_ended,
     model.AgentKnown: Batch._agent_known,
     model.AgentLeft: Batch._agent_left,
+    model.Stopped: Batch._stopping,
     model.NumbersTaken: Batch._numbers_taken,
     model.Event: Batch._event,
     model.Forgotten: Batch._forgotten,

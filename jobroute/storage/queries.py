@@ -73,12 +73,14 @@ def restored(connection: Connection, found: Totals, limit: int) -> Restored:
     What a broker needs to go on, but for the jobs.
     """
     agents = connection.execute(f"SELECT {', '.join(AGENT)} FROM agent ORDER BY name")
+    stopped = connection.execute("SELECT what, name FROM stopped ORDER BY what, name")
     return Restored(
         epoch=found.epoch + 1,
         numbers=found.numbers,
         event=found.event,
         agents=tuple(map(agent_record, agents)),
         limit=limit,
+        stopped=tuple(stopped),
     )
 
 

@@ -93,6 +93,7 @@ class Tables:
     numbers: int = 1
     event: int = 0
     _agents: dict[str, model.AgentRecord] = field(factory=dict)
+    _stopped: set[tuple[str, str]] = field(factory=set)
     _jobs: dict[int, _Job] = field(factory=dict)
     _ids: dict[tuple[str, str], int] = field(factory=dict)
     _open: dict[int, _Job] = field(factory=dict)
@@ -200,6 +201,12 @@ class Tables:
         if agent is not None:
             self._agents[change.name] = evolve(agent, living=False)
 
+    def _stopping(self, change: model.Stopped) -> None:
+        if change.stopped:
+            self._stopped.add((change.what, change.name))
+        else:
+            self._stopped.discard((change.what, change.name))
+
     def _numbers_taken(self, change: model.NumbersTaken) -> None:
         self.numbers = max(self.numbers, change.limit)
 
@@ -245,6 +252,7 @@ class Tables:
             agents=tuple(self._agents[name] for name in sorted(self._agents)),
             jobs=tuple((job.record, tuple(part.now() for part in job.parts)) for job in jobs),
             limit=limit,
+            stopped=tuple(sorted(self._stopped)),
         )
 
     def event_numbers(self) -> list[int]:
@@ -384,6 +392,7 @@ _APPLY: dict[type, Callable[[Tables, Any], None]] = {
     model.JobEnded: Tables._job_ended,
     model.AgentKnown: Tables._agent_known,
     model.AgentLeft: Tables._agent_left,
+    model.Stopped: Tables._stopping,
     model.NumbersTaken: Tables._numbers_taken,
     model.Event: Tables._add_event,
     model.Forgotten: Tables._forgotten,

@@ -270,6 +270,7 @@ class LeavingTests(SynchronousTestCase):
                     "pid": 7,
                     "hostname": "h",
                     "state": "busy",
+                    "drained": False,
                     "services": ["s", "t"],
                     "slots": 4,
                     "prefetch": 1,

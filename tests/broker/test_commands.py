@@ -32,12 +32,15 @@ PROTOCOL = Path(__file__).resolve().parents[2] / "doc" / "protocol.rst"
 COMMANDS = [
     "CALL",
     "CANCEL",
+    "DRAIN",
     "INPUT",
     "JOB",
     "JOBS",
     "LIST",
+    "PAUSE",
     "PING",
     "RESULT",
+    "RESUME",
     "STATS",
     "SUBMIT",
     "SUBMIT_MANY",
@@ -219,8 +222,14 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual(
             said["services"],
             {
-                "s": {"queued": 3, "waiting": 0, "agents": 1},
-                "idle": {"queued": 0, "waiting": 0, "agents": 1},
+                "s": {
+                    "queued": 3,
+                    "waiting": 0,
+                    "agents": 1,
+                    "paused": False,
+                    "next": {"job": "4", "namespace": "default", "submitted": 1_700_000_000.0},
+                },
+                "idle": {"queued": 0, "waiting": 0, "agents": 1, "paused": False, "next": None},
             },
         )
         self.assertEqual((said["storage"]["jobs"], said["storage"]["parts"]), (3, 3))

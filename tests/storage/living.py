@@ -22,6 +22,7 @@ from jobroute.model import (
     NumbersTaken,
     PartialStored,
     PartRecord,
+    Stopped,
     Target,
     Verdict,
 )
@@ -120,6 +121,21 @@ class LivingTests(StorageCase):
         self.assertEqual(self.reopened().agents, (again, left))
         self.broker.store(AgentLeft("a1"), AgentKnown(two, 3.0))
         self.assertEqual([agent.living for agent in self.reopened().agents], [False, True])
+
+    def test_stopped(self) -> None:
+        """
+        What operators stopped is found again, in order, until it goes on.
+        """
+        for what, name in (("service", "s"), ("agent", "s"), ("agent", "a"), ("agent", "s")):
+            self.broker.store(Stopped(what, name, True))
+        self.broker.store(Stopped("service", "nobody", False))
+        stopped = (("agent", "a"), ("agent", "s"), ("service", "s"))
+        self.assertEqual(self.reopened().stopped, stopped)
+        self.broker.store(Stopped("agent", "s", False), Stopped("agent", "b", True))
+        self.broker.store(Stopped("agent", "b", False), Stopped("agent", "b", True))
+        self.assertEqual(
+            self.reopened().stopped, (("agent", "a"), ("agent", "b"), ("service", "s"))
+        )
 
     def test_forgotten(self) -> None:
         """

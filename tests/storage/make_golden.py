@@ -21,6 +21,7 @@ from jobroute.model import (
     PartQueued,
     PartRecord,
     PartReleased,
+    Stopped,
     Target,
     Verdict,
 )
@@ -67,6 +68,8 @@ def main() -> None:
             *life(21, Verdict.QUARANTINED),
             *life(23, Verdict.QUARANTINED),
             PartReleased(24),
+            Stopped("agent", "a2", True),
+            Stopped("service", "s", True),
             *(event(n, 1 if n < 3 else 5) for n in range(1, 5)),
         )
         broker.close()

@@ -37,6 +37,7 @@ from jobroute.model import (
     PartReleased,
     Past,
     Retry,
+    Stopped,
     Target,
     Verdict,
 )
@@ -73,6 +74,10 @@ PASTS = st.builds(
     st.lists(LOSSES, max_size=2).map(tuple),
     st.lists(NAMES, max_size=2).map(tuple),
 )
+
+
+#: What may happen.
+WHAT = ("accept", "part", "part", "event", "agent", "stop", "cut", "forget")
 
 
 @st.composite
@@ -154,7 +159,7 @@ def histories(draw: st.DrawFn) -> list[list[Change]]:
 
     writes: list[list[Change]] = []
     for _ in range(draw(st.integers(0, 25))):
-        what = draw(st.sampled_from(["accept", "part", "part", "event", "agent", "cut", "forget"]))
+        what = draw(st.sampled_from(WHAT))
         if what == "accept":
             accept()
         elif what == "part" and open_jobs:
@@ -170,6 +175,9 @@ def histories(draw: st.DrawFn) -> list[list[Change]]:
             known = AgentRecord(name, ord(name[0]), draw(TEXTS), draw(st.binary(max_size=4)))
             changes.append(AgentKnown(known, 1.0) if draw(st.booleans()) else AgentLeft(name))
             changes.append(NumbersTaken(draw(st.integers(1, 10**12))))
+        elif what == "stop":
+            stopping = draw(st.sampled_from(["agent", "service"]))
+            changes.append(Stopped(stopping, draw(NAMES), draw(st.booleans())))
         elif what == "cut" and changes:
             writes.append(changes[:])
             changes.clear()

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from jobroute.broker.commands.base import Command, Properties
 from jobroute.broker.roster import Roster
-from jobroute.broker.services import Services
+from jobroute.broker.services import Service, Services
 from jobroute.interfaces import Caller, IClock, IHeartbeat, IReplyTo, IStorage
 from jobroute.model import Frames
 
@@ -103,13 +103,19 @@ class Stats(Command):
         said: dict[str, Any] = {
             "counters": dict(self._counters),
             "gauges": self._gauges(),
-            "services": {
-                service.name: {
-                    "queued": service.queued,
-                    "waiting": service.waiting,
-                    "agents": len(service.agents),
-                }
-                for service in self._services
-            },
+            "services": {service.name: _queue(service) for service in self._services},
         }
         return self._storage.statistics().addCallback(lambda stored: {**said, "storage": stored})
+
+
+def _queue(service: Service) -> dict[str, Any]:
+    part = service.next()
+    job = None if part is None else part.job
+    return {
+        "queued": service.queued,
+        "waiting": service.waiting,
+        "agents": len(service.agents),
+        "paused": service.paused,
+        "next": job
+        and {"job": job.id, "namespace": job.namespace, "submitted": round(job.submitted, 3)},
+    }
