@@ -105,6 +105,9 @@ class AsyncClient:
     jobs = _awaited(Methods.jobs)
     job = _awaited(Methods.job)
     why = _awaited(Methods.why)
+    drain = _awaited(Methods.drain)
+    pause = _awaited(Methods.pause)
+    resume = _awaited(Methods.resume)
     map = _iterating(Methods.map)
 
     async def close(self) -> None:

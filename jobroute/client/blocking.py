@@ -113,6 +113,9 @@ class Client:
     jobs = _waiting(Methods.jobs)
     job = _waiting(Methods.job)
     why = _waiting(Methods.why)
+    drain = _waiting(Methods.drain)
+    pause = _waiting(Methods.pause)
+    resume = _waiting(Methods.resume)
     map = _iterating(Methods.map)
 
     def close(self) -> None:

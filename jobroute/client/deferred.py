@@ -110,6 +110,9 @@ class TwistedClient:
     jobs = _deferred(Methods.jobs)
     job = _deferred(Methods.job)
     why = _deferred(Methods.why)
+    drain = _deferred(Methods.drain)
+    pause = _deferred(Methods.pause)
+    resume = _deferred(Methods.resume)
     map = _iterating(Methods.map)
 
     def close(self) -> Deferred[None]:

@@ -323,6 +323,35 @@ class Methods:
         """
         return await self._ask(self._asking.jobs(service, client, state, verdict, limit, before))
 
+    async def drain(self, agent: str) -> dict[str, Any]:
+        """
+        Give an agent nothing more, nor any later incarnation of it; it
+        finishes what it has.
+
+        @return: C{agent}, C{drained}, and in C{outstanding} how many parts it
+            still holds.
+        @raise NoSuchAgent: if no agent of that name was ever seen.
+        """
+        return await self._ask(self._asking.drain(agent))
+
+    async def pause(self, service: str) -> dict[str, Any]:
+        """
+        Give out nothing of a service; what runs goes on.
+
+        @return: C{service}, C{paused}, and in C{queued} how many parts wait.
+        """
+        return await self._ask(self._asking.pause(service))
+
+    async def resume(
+        self, *, agent: str | None = None, service: str | None = None
+    ) -> dict[str, Any]:
+        """
+        Let an agent that was drained, or a service that was paused, go on.
+
+        @return: as L{drain} and L{pause}.
+        """
+        return await self._ask(self._asking.resume(agent, service))
+
     async def job(self, job: str) -> dict[str, Any]:
         """
         Everything that is known of a job, with its history.

@@ -132,6 +132,27 @@ class Questions:
         """
         return Request("WHY", self._job(job), reading.read_why)
 
+    def drain(self, agent: str) -> Request[dict[str, Any]]:
+        """
+        C{DRAIN}.
+        """
+        return Request("DRAIN", {"agent": checks.name("agent", agent)}, reading.read_dict)
+
+    def pause(self, service: str) -> Request[dict[str, Any]]:
+        """
+        C{PAUSE}.
+        """
+        return Request("PAUSE", {"service": checks.name("service", service)}, reading.read_dict)
+
+    def resume(self, agent: str | None, service: str | None) -> Request[dict[str, Any]]:
+        """
+        C{RESUME}.
+        """
+        if (agent is None) == (service is None):
+            raise BadProperty("Either an agent or a service is to go on: name one of them.")
+        what, name = ("agent", agent) if service is None else ("service", service)
+        return Request("RESUME", {what: checks.name(what, name)}, reading.read_dict)
+
     def _whose(self) -> dict[str, Any]:
         whose = {"namespace": self.namespace}
         if self.name is not None:

@@ -217,6 +217,16 @@ class FakeBroker:
         self.release(job, "cancelled")
         self.answer(where, {"job": job, "cancelling": int(open)})
 
+    def _do_DRAIN(self, where: Any, body: dict[str, Any], payload: Frames) -> None:
+        self.answer(where, {"agent": body["agent"], "drained": True, "outstanding": 2})
+
+    def _do_PAUSE(self, where: Any, body: dict[str, Any], payload: Frames) -> None:
+        self.answer(where, {"service": body["service"], "paused": True, "queued": 2})
+
+    def _do_RESUME(self, where: Any, body: dict[str, Any], payload: Frames) -> None:
+        what = {key: body[key] for key in ("agent", "service") if key in body}
+        self.answer(where, what)
+
     def _do_INPUT(self, where: Any, body: dict[str, Any], payload: Frames) -> None:
         self.jobs[body["job"]]["payload"] = payload
         self.answer(where, {"job": body["job"]})

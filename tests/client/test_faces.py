@@ -75,6 +75,18 @@ class FaceTests(_Base):
         self.assertEqual([line.job for line in page.jobs], ["j"])
         self.assertEqual(page.next, 1)
 
+    def test_operating(self) -> None:
+        """
+        Agents and services are stopped, and go on; one at a time.
+        """
+        self.assertEqual(self.do("drain", "a1")["outstanding"], 2)
+        self.assertEqual(self.do("pause", "echo")["queued"], 2)
+        self.assertEqual(self.do("resume", agent="a1"), {"agent": "a1"})
+        self.assertEqual(self.do("resume", service="echo"), {"service": "echo"})
+        self.assertRaises(BadProperty, self.do, "resume")
+        self.assertRaises(BadProperty, self.do, "resume", agent="a1", service="echo")
+        self.assertRaises(BadProperty, self.do, "drain", "no name!")
+
     def test_call(self) -> None:
         """
         A call gives an outcome.
