@@ -44,7 +44,7 @@ def explain(error: Exception, path: str, *, reading: bool = False) -> StorageErr
     if name.startswith(_FULL):
         return StorageError(
             f"The store {path} cannot be written, no room on the filesystem or over a quota "
-            f"({error}): make room."
+            f"({error}): make room, or check the disk."
         )
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return StorageError(f"The store {path} is locked by another program: end what has it open.")

@@ -5,6 +5,7 @@ tests.storage.children NAME PATH}.
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 from jobroute.clock import SystemClock
 from jobroute.storage.sqlite import SQLiteStorage
+from tests.storage.kernel import fail_from_now_on
 from tests.storage.pump import Pump
 from tests.storage.samples import Broker, accepted, life
 
@@ -51,6 +53,48 @@ def quota(path: str) -> None:
     broker.close()
 
 
+def failing(path: str, *calls: str) -> None:
+    """
+    Write; then system calls fail, and more is written.
+    """
+    pump = Pump()
+    storage = SQLiteStorage(path, pump, SystemClock(), pause=0.01)
+    broker = Broker(storage, pump)
+    broker.open()
+    broker.store(*life(1), accepted(3))
+    if not fail_from_now_on(errno.EIO, *calls):
+        say(able=False)
+        return
+    broker.write(accepted(5))
+    pump.until(lambda: broker.troubles)
+    broker.write(accepted(7))
+    closed: list[str] = []
+    read = len(pump.wait(storage.payload(3)))
+    storage.close().addErrback(lambda failure: closed.append(str(failure.value)))
+    pump.until(lambda: closed)
+    say(
+        able=True,
+        positions=broker.positions,
+        troubles=[[type(error).__name__, str(error)] for error in broker.troubles],
+        read=read,
+        closed=closed[0],
+    )
+
+
+def fsync(path: str) -> None:
+    """
+    The disk does not say whether it has what it was given.
+    """
+    failing(path, "fsync", "fdatasync")
+
+
+def write(path: str) -> None:
+    """
+    The disk takes nothing.
+    """
+    failing(path, "pwrite64")
+
+
 def endless(path: str) -> None:
     """
     Write for ever, and tell what was committed.
@@ -74,4 +118,4 @@ def endless(path: str) -> None:
 
 
 if __name__ == "__main__":
-    {"quota": quota, "endless": endless}[sys.argv[1]](sys.argv[2])
+    {"quota": quota, "fsync": fsync, "write": write, "endless": endless}[sys.argv[1]](sys.argv[2])

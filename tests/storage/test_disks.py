@@ -7,14 +7,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.clock import SystemClock
 from jobroute.errors import StorageDamaged, StorageError
 from jobroute.model import JobFilter
+from jobroute.storage.fsck import check
 from jobroute.storage.sqlite import SQLiteStorage
 from tests.storage.pump import Pump
 from tests.storage.samples import Broker, accepted, life
@@ -109,6 +113,52 @@ class DiskTests(SynchronousTestCase):
         self.assertEqual(child.wait(), 0)
         self.assertEqual([job.number for job, _ in self.broker().open().jobs], [1, 3])
 
+    def failing(self, what: str) -> dict[str, Any] | None:
+        """
+        What a process says whose system calls fail, where that can be done;
+        what was committed before is there afterwards, and nothing is broken.
+        """
+        child = self.child(what)
+        assert child.stdout is not None
+        said: dict[str, Any] = json.loads(child.stdout.read())
+        child.wait()
+        if not said["able"]:
+            # A machine without seccomp, or of another kind.
+            return None
+        self.assertEqual((said["positions"], said["read"]), ([5], 1))
+        self.assertIn("closed without the last 2 changes", said["closed"])
+        broker = self.broker()
+        jobs = [job.number for job, _ in broker.open().jobs]
+        self.assertEqual(jobs[0], 3)
+        self.assertNotIn(7, jobs)
+        self.assertEqual(check(self.path), ())
+        broker.store(accepted(9))
+        broker.close()
+        return said
+
+    def test_fsync(self) -> None:
+        """
+        When the kernel cannot say whether something is on disk, nothing is
+        told to be committed, nothing more is written, and the broker is told
+        to end.
+        """
+        said = self.failing("fsync")
+        if said is not None:
+            ((kind, text),) = said["troubles"]
+            self.assertEqual(kind, "StorageLost")
+            self.assertIn("may not be on disk", text)
+
+    def test_write(self) -> None:
+        """
+        When the kernel refuses to write, that is told and tried again;
+        nothing is told to be committed.
+        """
+        said = self.failing("write")
+        if said is not None:
+            ((kind, text),) = said["troubles"]
+            self.assertEqual(kind, "StorageError")
+            self.assertIn("cannot be written", text)
+
     def test_full(self) -> None:
         """
         The same on a filesystem that has no room, where one can be mounted.
@@ -148,6 +198,68 @@ class DiskTests(SynchronousTestCase):
         self.filled()
         self.overwrite(0, b"This was a database." * 20)
         self.assertIn("not a database", self.refused())
+
+    def test_zeroed(self) -> None:
+        """
+        A file of zeros, as some filesystems leave one after a crash.
+        """
+        self.filled()
+        self.overwrite(0, b"\x00" * os.path.getsize(self.path))
+        self.assertIn("--no-restore", self.refused())
+
+    def test_half_page(self) -> None:
+        """
+        Half of a page was overwritten: of one that is read at the start.
+        """
+        self.filled()
+        # The root of the table of the broker itself stands behind the schema.
+        with closing(sqlite3.connect(self.path)) as connection:
+            (root,) = connection.execute(
+                "SELECT rootpage FROM sqlite_master WHERE name = 'broker'"
+            ).fetchone()
+        self.overwrite((root - 1) * 4096, b"\xa5" * 2048)
+        text = self.refused()
+        for words in ("restore a backup", "--no-restore", "jobroute fsck"):
+            self.assertIn(words, text)
+
+    def test_damaged_jobs(self) -> None:
+        """
+        Jobs that cannot be read are found by whoever reads them, and that is
+        no reason to go on without them.
+        """
+        self.filled()
+        with open(self.path, "rb") as file:
+            content = file.read()
+        place = content.index(b'{"a": 1}')
+        self.overwrite(place - place % 4096, b"\xa5" * 2048)
+        self.assertRaises(StorageDamaged, self.broker().open)
+        self.assertRaises(StorageDamaged, self.broker().open)
+
+    def test_mode(self) -> None:
+        """
+        A store that others can write to is not to be relied on.
+        """
+        self.filled()
+        os.chmod(self.path, 0o620)
+        text = str(self.assertRaises(StorageError, self.broker().open))
+        self.assertEqual(
+            text, f"Others can write to the store {self.path}: say chmod 600 {self.path}."
+        )
+        os.chmod(self.path, 0o600)
+        self.broker().open()
+
+    def test_owner(self) -> None:
+        """
+        One that belongs to another user, who can change it, neither.
+        """
+        self.filled()
+        owner = os.stat(self.path).st_uid
+        patch = self.patch(os, "geteuid", lambda: owner + 1)
+        text = str(self.assertRaises(StorageError, self.broker().open))
+        patch.restore()
+        self.assertIn(f"belongs to user {owner}, and the broker is user {owner + 1}", text)
+        self.assertIn("chown", text)
+        self.broker().open()
 
     def test_truncated(self) -> None:
         """
