@@ -17,6 +17,13 @@ from twisted.internet.interfaces import IReactorTime
 from jobroute.broker.admission import Admission
 from jobroute.broker.agents import Agents
 from jobroute.broker.clients import Clients
+from jobroute.broker.commands.again import (
+    Quarantine,
+    QuarantineDrop,
+    QuarantineRetry,
+    Resubmission,
+    RetryCommand,
+)
 from jobroute.broker.commands.base import Registry
 from jobroute.broker.commands.batches import SubmitMany
 from jobroute.broker.commands.following import Cancel, Input, Result, WaitCommand
@@ -297,6 +304,7 @@ def assemble(
     submissions = Submissions(dispatcher, storage, journal, clients, limits, counters)
     finder, reads = Finder(storage), Reads(limits)
     calls = verdicts.calls
+    again = Resubmission(dispatcher, submissions, storage, finder)
     listing = ListAgents(roster, watch, clock)
     for command in (
         listing,
@@ -309,6 +317,10 @@ def assemble(
         Result(dispatcher, finder, storage, reads),
         Cancel(dispatcher, finder, calls, reads),
         Input(dispatcher, finder, journal, reads),
+        RetryCommand(again, reads),
+        Quarantine(storage, reads, limits),
+        QuarantineRetry(again, reads),
+        QuarantineDrop(dispatcher, storage, finder, journal, reads),
         Jobs(storage, reads, limits),
         JobHistoryCommand(storage, finder, reads),
         Why(dispatcher, finder, journal, reads),

@@ -205,10 +205,28 @@ class JobConflict(CommandError):
 
 class JobNotDone(CommandError):
     """
-    The result of a part was asked for before there was one.
+    The result of a part was asked for before there was one, or a job was to
+    be submitted again before it had ended.
     """
 
     code = "not-done"
+
+
+class Quarantined(CommandError):
+    """
+    A job that has cost too many agents their lives is not submitted again
+    unless somebody insists.
+    """
+
+    code = "quarantined"
+
+
+class NothingToRetry(CommandError):
+    """
+    A job was to be submitted again of which nothing is left to do.
+    """
+
+    code = "nothing-to-retry"
 
 
 class NotRunning(CommandError):

@@ -15,6 +15,7 @@ import click
 
 from jobroute import __version__
 from jobroute.cli import (
+    again,
     completion,
     demo,
     doctor,
@@ -138,6 +139,8 @@ for command in (
     jobs.wait,
     jobs.result,
     jobs.cancel,
+    again.retry,
+    again.quarantine,
     jobs.send_input,
     looking.jobs,
     looking.job,

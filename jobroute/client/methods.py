@@ -5,44 +5,29 @@ The methods of a client, written once for all its faces.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from attrs import define
 
-from jobroute.client.asking import Asking
 from jobroute.client.batches import Many
 from jobroute.client.mapping import Mapping
 from jobroute.client.outcomes import Outcome, Page, Partial, PartOutcome, Progress, Submitted
 from jobroute.client.parts import Parts
 from jobroute.client.request import Request
+from jobroute.client.resubmitting import Resubmitting
 from jobroute.client.specs import Header, JobSpec, Payload, RetriesLike, TargetLike, job_spec
 from jobroute.errors import JobrouteError
 
 T = TypeVar("T")
 
 
-class Ask(Protocol):
-    """
-    How a face carries a request to the broker.
-    """
-
-    def __call__(self, request: Request[T]) -> Awaitable[T]:
-        """
-        @return: its value, or fails with a
-            L{jobroute.errors.JobrouteError}.
-        """
-
-
 @define(eq=False)
-class Methods:
+class Methods(Resubmitting):
     """
     What a client can do, as coroutines; a face says how they are run and
     what waiting is.
     """
-
-    _asking: Asking
-    _ask: Ask
 
     async def ping(self, *, agents: bool = True) -> dict[str, Any]:
         """

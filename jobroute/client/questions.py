@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 
 from jobroute import config
 from jobroute.client import checks, reading
-from jobroute.client.outcomes import Page, PartOutcome
+from jobroute.client.outcomes import Page, PartOutcome, Submitted
 from jobroute.client.request import Again, Request
 from jobroute.errors import BadProperty
 from jobroute.model import Frames, Verdict
@@ -152,6 +152,56 @@ class Questions:
             raise BadProperty("Either an agent or a service is to go on: name one of them.")
         what, name = ("agent", agent) if service is None else ("service", service)
         return Request("RESUME", {what: checks.name(what, name)}, reading.read_dict)
+
+    def again(
+        self,
+        command: str,
+        job: str,
+        new: str | None,
+        random_id: str,
+        timeout: float | None,
+        **which: bool,
+    ) -> Request[Submitted]:
+        """
+        C{RETRY} or C{QUARANTINE_RETRY}, always with an id, so that it may be
+        sent again.
+        """
+
+        def decode(value: Any, frames: Frames) -> Submitted:
+            said = reading.read_submitted(value, frames)
+            # A random id is there before only because it was sent again.
+            return said if new is not None else evolve(said, existing=False)
+
+        properties = {
+            **self._whose(),
+            **self._job(job),
+            "new": random_id if new is None else checks.name("new", new),
+            **{name: True for name, wanted in which.items() if wanted},
+        }
+        return Request(command, properties, decode, timeout=checks.duration("timeout", timeout))
+
+    def quarantine(self, service: str | None, limit: int, before: Any) -> Request[dict[str, Any]]:
+        """
+        C{QUARANTINE}.
+        """
+        properties: dict[str, Any] = {
+            "namespace": self.namespace,
+            "limit": checks.whole("limit", limit, 1),
+        }
+        if service is not None:
+            properties["service"] = checks.name("service", service)
+        if before is not None:
+            properties["before"] = before
+        return Request("QUARANTINE", properties, reading.read_dict)
+
+    def quarantine_drop(self, job: str, index: int | None) -> Request[int]:
+        """
+        C{QUARANTINE_DROP}.
+        """
+        properties = self._job(job)
+        if index is not None:
+            properties["index"] = checks.whole("index", index, 0)
+        return Request("QUARANTINE_DROP", properties, reading.read_dropped)
 
     def _whose(self) -> dict[str, Any]:
         whose = {"namespace": self.namespace}

@@ -80,6 +80,10 @@ class _Cancelling(msgspec.Struct):
     cancelling: int
 
 
+class _Dropped(msgspec.Struct):
+    dropped: int
+
+
 class _Why(msgspec.Struct):
     parts: list[dict[str, Any]]
 
@@ -229,6 +233,13 @@ def read_cancelling(value: Any, frames: Frames) -> int:
     The answer to C{CANCEL}.
     """
     return _convert(value, _Cancelling).cancelling
+
+
+def read_dropped(value: Any, frames: Frames) -> int:
+    """
+    The answer to C{QUARANTINE_DROP}.
+    """
+    return _convert(value, _Dropped).dropped
 
 
 def read_page(value: Any, frames: Frames) -> Page:

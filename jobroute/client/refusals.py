@@ -22,6 +22,8 @@ BY_CODE: dict[str, type[JobrouteError]] = {
         errors.NotEnoughAgents,
         errors.JobConflict,
         errors.JobNotDone,
+        errors.Quarantined,
+        errors.NothingToRetry,
         errors.NotRunning,
         errors.UnknownOutcome,
         errors.WaitTimeout,

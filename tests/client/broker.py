@@ -119,7 +119,7 @@ class FakeBroker:
         self.number += 1
         job = str(body.get("job", self.number))
         target = body.get("target", "any")
-        verdicts = {"hold": None, "tale": None, "fail": "failed"}
+        verdicts = {"hold": None, "tale": None, "fail": "failed", "poison": "quarantined"}
         self.jobs[job] = {
             "number": self.number,
             "service": body["service"],
@@ -230,6 +230,26 @@ class FakeBroker:
     def _do_INPUT(self, where: Any, body: dict[str, Any], payload: Frames) -> None:
         self.jobs[body["job"]]["payload"] = payload
         self.answer(where, {"job": body["job"]})
+
+    def _do_RETRY(self, where: Any, body: dict[str, Any], payload: Frames) -> None:
+        record = self.jobs[body["job"]]
+        if record["verdict"] == "quarantined" and "force" not in body:
+            self.refuse(where, "quarantined", "It has cost 3 agents their lives.")
+            return
+        new = self._accept({"job": body["new"], "service": record["service"]}, record["payload"])
+        number = self.jobs[new]["number"]
+        said = {"job": new, "number": number, "parts": 1, "existing": False}
+        self.answer(where, {**said, "origin": record["number"]})
+
+    _do_QUARANTINE_RETRY = _do_RETRY
+
+    def _do_QUARANTINE(self, where: Any, body: dict[str, Any], payload: Frames) -> None:
+        poison = [job for job, record in self.jobs.items() if record["verdict"] == "quarantined"]
+        parts = [{"job": job, "index": 0} for job in poison[: body["limit"]]]
+        self.answer(where, {"parts": parts, "next": None})
+
+    def _do_QUARANTINE_DROP(self, where: Any, body: dict[str, Any], payload: Frames) -> None:
+        self.answer(where, {"job": body["job"], "dropped": 1})
 
     def _do_JOBS(self, where: Any, body: dict[str, Any], payload: Frames) -> None:
         rows = [

@@ -22,6 +22,7 @@ from jobroute.errors import (
     NoSuchJob,
     NotConnected,
     NotEnoughAgents,
+    Quarantined,
     UnknownOutcome,
     WaitTimeout,
 )
@@ -97,6 +98,25 @@ class FaceTests(_Base):
         (seen,) = self.face.broker.of("CALL")
         self.assertEqual(seen["header"], {"x": [1, None]})
         self.assertEqual(seen["priority"], 3)
+
+    def test_again(self) -> None:
+        """
+        What has ended can be submitted again; what is quarantined, on
+        insistence.
+        """
+        for job, service in (("j", "fail"), ("p", "poison")):
+            self.do("submit", service, job=job)
+        self.assertEqual(self.do("retry", "j", new="k", everything=True).job, "k")
+        self.assertFalse(self.do("retry", "j").existing)
+        self.assertRaises(Quarantined, self.do, "retry", "p")
+        self.assertEqual(self.do("retry", "p", new="q", force=True).job, "q")
+        seen = self.face.broker.of("RETRY")
+        self.assertEqual(seen[0]["all"], True)
+        self.assertNotIn("force", seen[0])
+        page = self.do("quarantine", service="poison", limit=1)
+        self.assertEqual(page["parts"], [{"job": "p", "index": 0}])
+        self.assertEqual(self.do("quarantine_drop", "p", 0), 1)
+        self.assertRaises(BadProperty, self.do, "retry", "j", new="-")
 
     def test_failed(self) -> None:
         """

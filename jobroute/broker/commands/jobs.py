@@ -153,6 +153,17 @@ def checked_header(header: Raw) -> bytes:
     return bytes(header)
 
 
+def checked_id(id: str | None, what: str = "job") -> str | None:
+    """
+    The id of a job that a client chose.
+
+    @raise BadProperty: if it could be one of the broker's.
+    """
+    if id is not None and id.isdecimal():
+        raise BadProperty(f"{what} is {id}, and ids of digits alone are the broker's.")
+    return id
+
+
 def request(
     p: JobProperties,
     target: Target,
@@ -167,8 +178,7 @@ def request(
 
     @raise JobrouteError: if it is over a limit.
     """
-    if id is not None and id.isdecimal():
-        raise BadProperty(f"job is {id}, and ids of digits alone are the broker's.")
+    checked_id(id)
     if len(payload) >= limits.frames:
         raise TooLarge(f"The job has {len(payload)} frames, and {limits.frames - 1} is the limit.")
     if p.attempts > limits.attempts:
