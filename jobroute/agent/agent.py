@@ -77,6 +77,7 @@ class Agent(Service):
         memory_limit: int | None = None,
         tasks_per_child: int | None = None,
         grace: float = 5.0,
+        allow_command: bool = False,
     ) -> None:
         """
         @param frontend_url: where the broker's frontend is.
@@ -105,15 +106,16 @@ class Agent(Service):
             block the reactor; L{None}: in threads.
         @param memory_limit: how many bytes of memory each process may have.
         @param tasks_per_child: after how many parts a process is replaced.
-        @param grace: how many seconds a process has to end, before it is
-            killed.
+        @param grace: how many seconds a process or program has to end,
+            before it is killed.
+        @param allow_command: whether it offers the service C{command}, which
+            runs any program that a job names.
         @raise ConfigurationError: if one of these is wrong.
         """
         self._url = frontend_url
         self._reactor = reactor
         self._network = network
         self.agent_name = default_name(platform.node()) if name is None else name
-        self._functions: dict[str, Function] = collect(services)
         self._slots = (processes or os.cpu_count() or 1) if slots is None else slots
         self._prefetch = prefetch
         self._labels = dict(labels or {})
@@ -127,7 +129,10 @@ class Agent(Service):
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         asked = pooling(processes, memory_limit, tasks_per_child, grace)
-        self._places = Places(asked, pool, self._limits, self._random)
+        self._places = Places(
+            asked, allow_command, grace, pool, self._limits, self._random, self._clock
+        )
+        self._functions = self._places.offer(collect(services))
         self.unfinished = 0
         self._own_network: INetwork | None = None
         self._incarnation: Incarnation | None = None

@@ -34,11 +34,12 @@ USAGE = 2
 REFUSED = 3
 
 
-def parse_services(services: Sequence[str]) -> dict[str, str]:
+def parse_services(services: Sequence[str], others: bool = False) -> dict[str, str]:
     """
     Read C{NAME=module:callable}; without C{NAME=} the service is called as
     the function is marked, or as it is named.
 
+    @param others: whether there are other services.
     @return: C{module:callable} of each service.
     @raise ConfigurationError: if there is no such function, or no service,
         or the same one twice.
@@ -54,7 +55,7 @@ def parse_services(services: Sequence[str]) -> dict[str, str]:
         if name in found:
             raise ConfigurationError(f"Service {name} is given twice.")
         found[name] = dotted
-    if not found:
+    if not found and not others:
         raise ConfigurationError("An agent needs at least one --service NAME=module:callable.")
     return found
 
@@ -91,6 +92,7 @@ def run(
     memory_limit: int | None = None,
     tasks_per_child: int | None = None,
     grace: float = 5.0,
+    allow_command: bool = False,
 ) -> int:
     """
     Be an agent until a signal comes or the broker does not want one: the
@@ -108,7 +110,8 @@ def run(
     @param processes: in how many processes functions run.
     @param memory_limit: how many bytes of memory each may have.
     @param tasks_per_child: after how many parts each is replaced.
-    @param grace: how many seconds each has to end.
+    @param grace: how many seconds each has to end, and a program.
+    @param allow_command: whether it runs programs.
     @return: the exit status.
     """
     stderr = sys.stderr if stderr is None else stderr
@@ -123,7 +126,7 @@ def run(
         agent = Agent(
             frontend_url(default_data_dir()) if broker is None else broker,
             name=name,
-            services=parse_services(services),
+            services=parse_services(services, allow_command),
             slots=slots,
             prefetch=prefetch,
             labels=parse_labels(labels),
@@ -133,6 +136,7 @@ def run(
             memory_limit=memory_limit,
             tasks_per_child=tasks_per_child,
             grace=grace,
+            allow_command=allow_command,
         )
     except ConfigurationError as e:
         print(e, file=stderr)

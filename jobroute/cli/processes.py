@@ -75,7 +75,12 @@ def broker(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     callback=options.duration,
     default="5s",
     metavar="TIME",
-    help="How long a process has to end before it is killed; 5s if not given.",
+    help="How long a process or program has to end before it is killed; 5s if not given.",
+)
+@click.option(
+    "--allow-command",
+    is_flag=True,
+    help="Offer the service command: run any program that a job names.",
 )
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="To tell agents apart.")
 @click.option(

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,27 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.agent import Agent
 from jobroute.agent.command import DONE, REFUSED, UNFINISHED, USAGE
+from jobroute.agent.keeper import descendants
 from jobroute.errors import ConfigurationError
 from tests.agent import services
-from tests.agent.live import LiveCase, reactor
-from tests.agent.test_processes import lives
+from tests.agent.hosts import lives
+from tests.agent.live import AgentProcess, LiveCase, reactor
+from tests.agent.test_programs import DAEMON
+
+
+def parent(pid: int) -> int:
+    """
+    The parent of a process.
+    """
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def children(pid: int) -> list[int]:
+    """
+    The processes whose parent it is.
+    """
+    return [each for each in descendants(pid) if parent(each) == pid]
 
 
 class OptionsTests(SynchronousTestCase):
@@ -50,6 +69,21 @@ class OptionsTests(SynchronousTestCase):
         self.assertRaises(ConfigurationError, agent.service("x"), local)
         self.assertNotIn("x", agent._functions)
 
+    def test_command(self) -> None:
+        """
+        Programs are a service only if they are allowed, and then nothing else
+        can have its name; an agent may offer nothing else.
+        """
+        url = "tcp://127.0.0.1:1"
+        agent = Agent(url, services=[services])
+        self.assertNotIn("command", agent._functions)
+        agent = Agent(url, allow_command=True)
+        self.assertEqual(list(agent._functions), ["command"])
+        taken = {"command": "zlib:crc32"}
+        self.assertRaises(ConfigurationError, Agent, url, services=taken, allow_command=True)
+        for grace in (-1.0, float("nan"), float("inf")):
+            self.assertRaises(ConfigurationError, Agent, url, allow_command=True, grace=grace)
+
 
 class LiveTests(LiveCase):
     """
@@ -76,6 +110,18 @@ class LiveTests(LiveCase):
         """
         await self.until(path.exists)
         return [int(number) for number in path.read_text(encoding="ascii").split()]
+
+    def registered(self, agent: AgentProcess) -> bool:
+        """
+        Whether the broker has taken an agent.
+        """
+        return b" of the broker's epoch " in agent.errors
+
+    async def gone(self, *pids: int) -> None:
+        """
+        Wait until there are no such processes.
+        """
+        await self.until(lambda: not any(map(lives, pids)))
 
     async def test_where(self) -> None:
         """
@@ -138,7 +184,7 @@ class LiveTests(LiveCase):
         pids = await self.written(path)
         answer, _ = await self.final(number)
         self.assertEqual(answer["result"]["verdicts"], {"timed_out": 1})
-        await self.until(lambda: not any(map(lives, pids)))
+        await self.gone(*pids)
         answer, _ = await self.ask("CALL", b"", service="pid")
         self.assertEqual(answer["result"]["verdicts"], {"succeeded": 1})
 
@@ -154,7 +200,7 @@ class LiveTests(LiveCase):
         await self.ask("CANCEL", job="j")
         answer, _ = await self.ask("WAIT", job="j")
         self.assertEqual(answer["result"]["verdicts"], {"cancelled": 1})
-        await self.until(lambda: not any(map(lives, pids)))
+        await self.gone(*pids)
         answer, _ = await self.ask("CALL", b"", service="pid")
         self.assertEqual(answer["result"]["verdicts"], {"succeeded": 1})
 
@@ -173,7 +219,7 @@ class LiveTests(LiveCase):
         self.assertTrue(all(map(lives, pids)))
         agent.transport.signalProcess("TERM")
         self.assertEqual(await agent.ended, UNFINISHED)
-        await self.until(lambda: not any(map(lives, pids)))
+        await self.gone(*pids)
 
     async def test_drained(self) -> None:
         """
@@ -188,7 +234,7 @@ class LiveTests(LiveCase):
         agent.transport.signalProcess("TERM")
         self.assertEqual(await agent.ended, UNFINISHED)
         self.assertEqual(path.read_text(), "tidy")
-        await self.until(lambda: not any(map(lives, pids)))
+        await self.gone(*pids)
 
     async def test_killed(self) -> None:
         """
@@ -202,7 +248,7 @@ class LiveTests(LiveCase):
         self.addCleanup(os.kill, helper, signal.SIGKILL)
         agent.transport.signalProcess("KILL")
         await agent.ended
-        await self.until(lambda: not lives(pid))
+        await self.gone(pid)
 
     async def test_cannot_start(self) -> None:
         """
@@ -217,3 +263,58 @@ class LiveTests(LiveCase):
         self.assertEqual(answer["result"], {})
         agent = self.spawn(memory_limit=1, processes=None)
         self.assertEqual(await agent.ended, USAGE)
+
+    async def test_programs(self) -> None:
+        """
+        An agent runs programs if that is allowed; their output and how they
+        ended are in the verdict, and what is no program is refused.
+        """
+        await self.begin()
+        self.spawn(services=[], processes=None, allow_command=True)
+        answer, frames = await self.ask("CALL", b"in", service="command", header={"args": ["cat"]})
+        self.assertEqual((answer["result"]["verdicts"], frames[0]), ({"succeeded": 1}, b"in"))
+        args = ["sh", "-c", "echo out; echo oh no >&2; exit 3"]
+        await self.ask("SUBMIT", service="command", header={"args": args}, job="j")
+        answer, frames = await self.ask("WAIT", job="j")
+        (part,) = answer["result"]["parts"]
+        self.assertEqual((part["verdict"], part["reason"]), ("failed", "exit status 3: oh no"))
+        self.assertEqual(frames[:2], [b"out\n", b"oh no\n"])
+        answer, _ = await self.ask("CALL", service="command", header={"args": "ls"})
+        (part,) = answer["result"]["parts"]
+        self.assertEqual(part["verdict"], "refused")
+        self.assertIn("$.args", part["reason"])
+
+    async def test_programs_end(self) -> None:
+        """
+        Programs end on cancelling, on a run limit, and with their agent,
+        however it ends; also one that ignores SIGTERM, and what forked twice
+        and has a session of its own.
+        """
+        await self.begin()
+        options: dict[str, Any] = {"services": [], "processes": None, "allow_command": True}
+        for way in ("cancel", "limit", "stop", "kill"):
+            agent = self.spawn(name=way, grace=0.3, **options)
+            path = self.path()
+            code = DAEMON.format(path=str(path), stubborn=True, main="{os.getppid()}")
+            code += "\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)"
+            header = {"args": [sys.executable, "-c", code]}
+            more: dict[str, Any] = {"run_limit": 1.0} if way == "limit" else {}
+            more["target"] = {"agents": [way]}
+            await self.until(partial(self.registered, agent))
+            await self.ask("SUBMIT", service="command", header=header, job=way, **more)
+            daemon = (await self.written(path))[0]
+            keeper = parent(daemon)
+            program = [pid for pid in children(keeper) if pid != daemon]
+            self.assertEqual(len(program), 1)
+            self.assertTrue(all(map(lives, [daemon, *program])))
+            if way == "cancel":
+                await self.ask("CANCEL", job=way)
+            elif way != "limit":
+                agent.transport.signalProcess("KILL" if way == "kill" else "TERM")
+                if way == "stop":
+                    await deferLater(reactor, 0.2)
+                    agent.transport.signalProcess("TERM")
+                await agent.ended
+            await self.gone(keeper, daemon, *program)
+            path.unlink()
+            await self.kill(agent)

@@ -13,38 +13,22 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from msgspec import Raw
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, globalLogPublisher
-from twisted.python.reflect import namedAny
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.agent import service
-from jobroute.agent.attempts import Attempt
 from jobroute.agent.context import Context
 from jobroute.agent.functions import Failed, Lost, Refuse, collect
 from jobroute.agent.processes import Pooling, Processes, names_of, pooling
 from jobroute.config import Limits
 from jobroute.errors import ConfigurationError
-from jobroute.interfaces import Delivery
 from jobroute.model import Advice, Frames
 from tests.agent import services
-
-#: Trial's own.
-reactor: Any = namedAny("twisted.internet.reactor")
+from tests.agent.hosts import HostCase, lives, reactor
 
 MIB = 1024 * 1024
-
-
-def lives(pid: int) -> bool:
-    """
-    Whether a process is there, and is no zombie.
-    """
-    try:
-        return " Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
-    except FileNotFoundError:
-        return False
 
 
 class PoolingTests(SynchronousTestCase):
@@ -94,34 +78,10 @@ class PoolingTests(SynchronousTestCase):
             self.assertIn("x", str(error))
 
 
-class ProcessesTests(TestCase):
+class ProcessesTests(HostCase):
     """
     Real processes, with nothing but a host.
     """
-
-    timeout = 60
-
-    def setUp(self) -> None:
-        """
-        Nothing was said yet.
-        """
-        self.said: list[Any] = []
-        self.partials: list[Frames] = []
-        self.room: Deferred[None] = succeed(None)
-        self.number = 0
-
-    def progress(self, attempt: Attempt, value: Raw) -> None:
-        """
-        As a host.
-        """
-        self.said.append(json.loads(bytes(value)))
-
-    def partial(self, attempt: Attempt, payload: Frames) -> Deferred[None]:
-        """
-        As a host.
-        """
-        self.partials.append(payload)
-        return self.room
 
     async def begin(
         self, count: int = 1, limits: Limits | None = None, grace: float = 20.0, **more: Any
@@ -148,12 +108,7 @@ class ProcessesTests(TestCase):
         """
         Have an attempt performed.
         """
-        self.number += 1
-        values = {"header": b"null", "run_limit": None, **more}
-        delivery = Delivery(
-            self.number, 1, "j", 0, name, values["header"], values["run_limit"], False, frames
-        )
-        context = Context(Attempt(delivery), self, self.limits)
+        context = self.context(name, *frames, **more)
         return context, Deferred.fromCoroutine(self.processes.perform(context))
 
     async def result(self, name: str, *frames: bytes) -> bytes:
@@ -179,21 +134,6 @@ class ProcessesTests(TestCase):
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
         return events
-
-    async def appears(self, path: Path) -> list[int]:
-        """
-        The processes whose numbers are written there, once they are.
-        """
-        while not path.exists():
-            await deferLater(reactor, 0.02)
-        return [int(number) for number in path.read_text(encoding="ascii").split()]
-
-    async def ends(self, *pids: int) -> None:
-        """
-        Wait until there are no such processes.
-        """
-        while any(map(lives, pids)):
-            await deferLater(reactor, 0.02)
 
     # -- What goes in and out
 
