@@ -26,6 +26,7 @@ from jobroute.cli import (
     options,
     processes,
     store,
+    top,
 )
 from jobroute.cli.session import Session
 from jobroute.cli.stage import StageError
@@ -146,6 +147,7 @@ for command in (
     looking.job,
     looking.why,
     looking.stats,
+    top.top,
     store.fsck,
     store.backup,
     store.restore,

@@ -45,7 +45,7 @@ _encode = msgspec.json.Encoder().encode
 _OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 #: How some words look on a terminal.
-_STYLES = {
+STYLES = {
     "succeeded": "green",
     "ready": "green",
     "busy": "green",
@@ -296,7 +296,7 @@ class Screen:
             justify: Any = "right" if columns[i].number else "left"
             table.add_column(columns[i].title, justify=justify, overflow="fold")
         for row in rows:
-            table.add_row(*(Text(row[i], style=_STYLES.get(row[i], "")) for i in room))
+            table.add_row(*(Text(row[i], style=STYLES.get(row[i], "")) for i in room))
         console.print(table)
 
     def pairs(self, pairs: Mapping[str, object]) -> None:
