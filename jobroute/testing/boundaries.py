@@ -19,6 +19,10 @@ from jobroute.testing.promises import Broken, Promise
 _SENTENCE = re.compile(r"(?s)(?!.*(?:Traceback|object at 0x|\n)).{8,600}[.?!]\Z")
 
 
+#: The events that keep a reply that is no verdict.
+_NOTED = ("reply.refused", "part.failed", "part.refused", "part.timed_out")
+
+
 def answers_to_who_asked(evidence: Evidence) -> Iterator[Broken]:
     """
     Nobody is answered who did not ask in this epoch.
@@ -249,9 +253,7 @@ def stale_replies_kept(evidence: Evidence) -> Iterator[Broken]:
         noted = [
             event
             for event in stored.history.events
-            if event.part == number
-            and event.attempt == attempt
-            and event.kind in ("reply.refused", "part.retried")
+            if event.part == number and event.attempt == attempt and event.kind in _NOTED
         ]
         if not counted and not noted:
             who = evidence.incarnations.get(agent, agent)

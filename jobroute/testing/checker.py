@@ -9,13 +9,18 @@ from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
-from jobroute.testing import boundaries, promises, sureties
+from jobroute.testing import boundaries, promises, retrying, sureties
 from jobroute.testing.evidence import Evidence
 from jobroute.testing.history import Entry, about
 from jobroute.testing.promises import Broken, Promise
 
 #: Everything that is judged, with the number of the README's promise.
-PROMISES: dict[Promise, int] = {**promises.ALL, **sureties.ALL, **boundaries.ALL}
+PROMISES: dict[Promise, int] = {
+    **promises.ALL,
+    **retrying.ALL,
+    **sureties.ALL,
+    **boundaries.ALL,
+}
 
 
 @frozen

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import define, field
+from rich.table import Table
 
 from jobroute.agent.attempts import Stage
 from jobroute.broker.parts import Part
@@ -20,6 +21,7 @@ from jobroute.testing.processes import Process
 #: The states of a part, from its beginning to its end, with what they mean.
 STATES: dict[str, str] = {
     "queued": "it waits for an agent",
+    "backing off": "its attempt ended without success, and the next is not due",
     "assigned": "its attempt is made, and not on disk",
     "underway": "its attempt is said to the agent, which has not heard it",
     "held": "the agent has it, and has not begun",
@@ -30,6 +32,9 @@ STATES: dict[str, str] = {
     "stored": "its result is on disk, and the agent does not know",
     "awaited": "it has its verdict, and somebody waits for it or for another part of its job",
 }
+
+#: In so many runs each cell is met at least once.  There is none that cannot be.
+RUNS = 500
 
 _Key = tuple[int, int]
 
@@ -48,6 +53,37 @@ class Coverage:
         """
         for state in states:
             self.counts[fault, state] = self.counts.get((fault, state), 0) + 1
+
+    def missing(self, faults: Iterable[str], runs: int) -> list[tuple[str, str, int]]:
+        """
+        The cells that were met too seldom in so many runs, with how often
+        they should have been.
+        """
+        least = runs // RUNS
+        return [
+            (fault, state, least)
+            for fault in faults
+            for state in STATES
+            if self.counts.get((fault, state), 0) < least
+        ]
+
+    def table(self, faults: Iterable[str]) -> Table:
+        """
+        For people.
+        """
+        table = Table("fault", title="Faults by the states of parts that they met")
+        for state in STATES:
+            table.add_column(state, justify="right", overflow="fold")
+        for fault in faults:
+            cells = (f"{self.counts.get((fault, state), 0):,}" for state in STATES)
+            table.add_row(fault.replace("_", " "), *cells)
+        return table
+
+    def nested(self, faults: Iterable[str]) -> dict[str, dict[str, int]]:
+        """
+        For programs.
+        """
+        return {f: {s: self.counts.get((f, s), 0) for s in STATES} for f in faults}
 
     def add(self, other: Mapping[tuple[str, str], int]) -> None:
         """
@@ -81,7 +117,7 @@ def states(
             if part.job.waits:
                 found["awaited"] = None
         elif attempt is None:
-            found["queued"] = None
+            found["queued" if part.due is None else "backing off"] = None
         elif mine:
             if part.cancelling or attempt.stopping:
                 found["cancelling"] = None

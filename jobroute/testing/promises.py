@@ -96,6 +96,9 @@ def same_verdict_for_everybody(evidence: Evidence) -> Iterator[Broken]:
 def _same(stored: Stored, said: dict[str, object], whence: str) -> Iterator[Broken]:
     index = said["index"]
     assert isinstance(index, int)
+    if index >= len(stored.history.parts):
+        yield _of(stored, f"{whence} part {index} of job {stored.id}, which has no such part.")
+        return
     part = stored.history.parts[index]
     kept = {
         "verdict": None if part.verdict is None else part.verdict.value,
@@ -299,7 +302,8 @@ def partials_complete(evidence: Evidence) -> Iterator[Broken]:
     attempt, if nothing happens to broker, client and network meanwhile.
     """
     calm = evidence.calm
-    if calm is None:
+    if calm is None or evidence.limits:
+        # A client that is told to come back asks again, and may be too late.
         return
     cut = {entry.said["host"] for entry in evidence.history.of("half-open", "partition")}
     seen: dict[tuple[str, int, int, int], int] = {}

@@ -46,6 +46,8 @@ class JobPlan:
     queue_limit: float | None = None
     run_limit: float | None = None
     deadline: float | None = None
+    retries: dict[str, Any] | None = None
+    max_lost: int | None = None
 
     def arguments(self) -> dict[str, Any]:
         """
@@ -59,6 +61,8 @@ class JobPlan:
             "queue_limit": self.queue_limit,
             "run_limit": self.run_limit,
             "deadline": self.deadline,
+            "retries": self.retries,
+            "max_lost": self.max_lost,
         }
 
 

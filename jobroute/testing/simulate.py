@@ -6,6 +6,7 @@ of them broke.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from twisted.logger import globalLogBeginner
 
 from jobroute.testing.checker import Breach
+from jobroute.testing.coverage import Coverage
 from jobroute.testing.evidence import Evidence
+from jobroute.testing.faults import FAULTS
 from jobroute.testing.simulation import Report, simulate
 
 #: Fewer runs are not worth a second process.
@@ -28,6 +31,12 @@ MANY = 40
 
 #: So many entries of the history are shown of a broken promise.
 SHOWN = 120
+
+#: How wide the table is.
+WIDTH = 160
+
+#: The faults, in order.
+NAMES = tuple(fault.__name__ for fault in FAULTS)
 
 #: So many breaches of one promise are told of one run; the first is shown.
 BREACHES = 3
@@ -45,6 +54,59 @@ class Summary:
     text: str
     messages: int
     seconds: float
+    coverage: dict[tuple[str, str], int]
+
+
+@frozen
+class Result:
+    """
+    What is left of all runs.
+
+    @ivar broken: the seeds of those that broke a promise.
+    @ivar took: seconds of real time.
+    """
+
+    runs: int
+    broken: list[int]
+    messages: int
+    seconds: float
+    took: float
+    coverage: Coverage
+
+    @property
+    def missing(self) -> list[tuple[str, str, int]]:
+        """
+        What faults should have met and did not, if there were enough runs.
+        """
+        return self.coverage.missing(NAMES, self.runs)
+
+    def said(self) -> str:
+        """
+        All of it, in a line.
+        """
+        count = len(self.broken)
+        kept = "every promise was kept" if not count else f"{count} of them broke a promise"
+        return (
+            f"{self.runs} runs, {self.seconds:,.0f} seconds of theirs and {self.messages:,} "
+            f"messages in {self.took:.1f} seconds ({self.messages / self.took:,.0f} a second): "
+            f"{kept}."
+        )
+
+    def json(self) -> str:
+        """
+        The same for programs.
+        """
+        return json.dumps(
+            {
+                "runs": self.runs,
+                "broken": self.broken,
+                "messages": self.messages,
+                "seconds": round(self.seconds, 3),
+                "took": round(self.took, 3),
+                "coverage": self.coverage.nested(NAMES),
+                "missing": [{"fault": f, "state": s, "least": n} for f, s, n in self.missing],
+            }
+        )
 
 
 def replay(seed: int) -> str:
@@ -86,7 +148,7 @@ def run(seed: int) -> Summary:
     One run, in any process.
     """
     report = simulate(seed)
-    return Summary(seed, explain(report), report.messages, report.seconds)
+    return Summary(seed, explain(report), report.messages, report.seconds, report.coverage)
 
 
 def quiet() -> None:
@@ -117,30 +179,43 @@ def _progress(console: Console, total: int) -> Iterator[Progress]:
         yield progress
 
 
-def simulate_all(seeds: range, console: Console) -> int:
+def simulate_all(seeds: range, console: Console) -> Result:
     """
     Run all seeds, and print what they broke.
-
-    @return: how many broke something.
     """
     began = perf_counter()
-    broken = messages = 0
+    broken: list[int] = []
+    messages = 0
     virtual = 0.0
+    coverage = Coverage()
     with _progress(console, len(seeds)) as progress:
         for summary in runs(seeds):
             messages += summary.messages
             virtual += summary.seconds
+            coverage.add(summary.coverage)
             if summary.text:
-                broken += 1
-                print(f"{summary.text}\n", flush=True)
+                broken.append(summary.seed)
+                console.print(f"{summary.text}\n", markup=False, highlight=False, soft_wrap=True)
             progress.advance(progress.task_ids[0])
-    took = perf_counter() - began
-    kept = "every promise was kept" if not broken else f"{broken} of them broke a promise"
-    print(
-        f"{len(seeds)} runs, {virtual:,.0f} seconds of theirs and {messages:,} messages in "
-        f"{took:.1f} seconds ({messages / took:,.0f} a second): {kept}."
-    )
-    return broken
+    return Result(len(seeds), broken, messages, virtual, perf_counter() - began, coverage)
+
+
+def _many(seeds: range, as_json: bool) -> int:
+    """
+    Run all seeds, and print what came of it.
+
+    @return: the exit status.
+    """
+    result = simulate_all(seeds, Console(stderr=True))
+    if as_json:
+        print(result.json())
+    else:
+        Console(width=WIDTH).print(result.coverage.table(NAMES))
+        for fault, state, least in result.missing:
+            met = result.coverage.counts.get((fault, state), 0)
+            print(f"{fault} met a part that is {state} {met} times; {least} are expected.")
+        print(result.said())
+    return 1 if result.broken or result.missing else 0
 
 
 @click.command()
@@ -148,16 +223,18 @@ def simulate_all(seeds: range, console: Console) -> int:
 @click.option("--first", default=0, show_default=True, help="The first seed.")
 @click.option("--seed", type=int, help="Only this one.")
 @click.option("--trace", is_flag=True, help="Show everything that happened in it.")
-def main(seeds: int, first: int, seed: int | None, trace: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def main(seeds: int, first: int, seed: int | None, trace: bool, as_json: bool) -> None:
     """
     Run brokers, agents and clients that crash at every moment, and see
-    whether what jobroute promises is kept.
+    whether what jobroute promises is kept, and whether everything happened
+    that should.
     """
     quiet()
     if seed is None:
         if trace:
             raise click.UsageError("--trace needs --seed.")
-        sys.exit(1 if simulate_all(range(first, first + seeds), Console(stderr=True)) else 0)
+        sys.exit(_many(range(first, first + seeds), as_json))
     report = simulate(seed)
     if trace:
         for entry in report.evidence.history:

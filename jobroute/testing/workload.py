@@ -112,11 +112,26 @@ class Workload:
             self._limit(0.15, 0.2, 4.0),
             self._limit(0.15, 0.1, 2.0),
             self._limit(0.2, 0.5, 12.0),
+            self._retries(),
+            random.choice((None, None, 1, 2)),
         )
+
+    def _retries(self) -> dict[str, Any] | None:
+        random = self._random
+        if random.random() < 0.5:
+            return None
+        worth = random.choice((["lost", "failed"], ["failed", "refused"], ["timed_out", "failed"]))
+        return {
+            "on": worth,
+            "delay": random.choice((0.0, 0.5, 2.0)),
+            "factor": random.choice((1.0, 2.0)),
+            "max_delay": 4.0,
+            "jitter": random.choice((0.0, 0.5)),
+        }
 
     def _errand(self, service: str) -> Errand:
         random = self._random
-        [then] = random.choices(("result", "failure", "refused"), (85, 10, 5))
+        [then] = random.choices(("result", "failure", "refused"), (75, 18, 7))
         lasts = random.choice((0.0, random.uniform(0.0, 0.3), random.uniform(0.0, 3.0)))
         partials = random.choice((0, 0, 0, 1, 3, 6)) if service != PLAIN else 0
         stubborn = random.uniform(0.1, 2.0) if random.random() < 0.1 else 0.0

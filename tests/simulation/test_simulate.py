@@ -4,6 +4,7 @@ Tests for L{jobroute.testing.simulate}.
 
 from __future__ import annotations
 
+import json
 from contextlib import redirect_stdout
 from io import StringIO
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
+from jobroute.testing import coverage
 from jobroute.testing import simulate as command
 from jobroute.testing.checker import Breach
 from jobroute.testing.promises import Broken
@@ -97,6 +99,24 @@ class CommandTests(SynchronousTestCase):
         self.patch(command, "simulate", breaking)
         self.assertIn("entries before", self.run_command("--seed", "1").output)
 
+    def test_json(self) -> None:
+        """
+        The same for programs, alone on the standard output.
+        """
+        result = json.loads(self.run_command("--seeds", "3", "--json").stdout)
+        self.assertEqual((result["runs"], result["broken"], result["missing"]), (3, [], []))
+        self.assertEqual(list(result["coverage"]), list(command.NAMES))
+        self.assertGreater(sum(result["coverage"]["crash_broker"].values()), 0)
+
+    def test_missing(self) -> None:
+        """
+        Many runs in which something never happened are no success.
+        """
+        self.patch(coverage, "RUNS", 2)
+        result = self.run_command("--seeds", "2")
+        self.assertEqual(result.exit_code, 1, result.output)
+        self.assertIn("cut_power met a part that is cancelling 0 times; 1 are", result.output)
+
     def test_processes(self) -> None:
         """
         Many runs are shared by several processes, and told in order.
@@ -114,6 +134,6 @@ class CommandTests(SynchronousTestCase):
         shown, printed = StringIO(), StringIO()
         with redirect_stdout(printed):
             console = Console(file=shown, force_terminal=True, width=80)
-            self.assertEqual(command.simulate_all(range(2), console), 0)
+            self.assertEqual(command.simulate_all(range(2), console).broken, [])
         self.assertIn("Simulating", shown.getvalue())
         self.assertNotIn("Simulating", printed.getvalue())
