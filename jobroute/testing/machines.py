@@ -170,7 +170,12 @@ class Machines:
         What is down, cut off or frozen, as a sentence.
         """
         down = [
-            p.name + (f" ({p.failure})" if isinstance(p, ClusterAgent) and p.failure else "")
+            p.name
+            + (
+                f" ({p.failure})"
+                if isinstance(p, ClusterAgent | ClusterBroker) and p.failure
+                else ""
+            )
             for p in self.processes
             if not p.up
         ]
