@@ -155,6 +155,7 @@ class Agents:
     def _welcome(self, agent: Agent) -> None:
         if agent.gone:
             return
+        agent.stored = True
         agent.route.welcome(
             agent.number,
             self.epoch,

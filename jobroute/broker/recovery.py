@@ -135,7 +135,7 @@ class Recovery:
             self._log.error("The record of agent {agent} cannot be read.", agent=record.name)
             return
         route = self._route(record.incarnation)
-        agent = Agent(record.name, record.number, announcement, route, suspect=True)
+        agent = Agent(record.name, record.number, announcement, route, suspect=True, stored=True)
         route.agent = agent
         self._agents.enter(agent)
         self._roster.enter(agent, record)

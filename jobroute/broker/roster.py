@@ -31,6 +31,7 @@ class Agent:
     @ivar drained: an operator wants it to have nothing more.
     @ivar welcomed: it knows that it is taken.
     @ivar admitted: it may be given parts.
+    @ivar stored: that it is an agent, with its number, is on disk.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Agent:
     drained: bool = False
     welcomed: bool = False
     admitted: bool = False
+    stored: bool = False
     gone: bool = False
 
     def __attrs_post_init__(self) -> None:

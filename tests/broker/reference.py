@@ -66,8 +66,15 @@ class Agent:
     suspect: bool = False
     draining: bool = False
     welcome: bool = False
+    stored: bool = False
     held: dict[Key, Attempt] = field(factory=dict)
     settling: set[Key] = field(factory=set)
+
+    def welcomed(self) -> None:
+        """
+        Its registration is on disk.
+        """
+        self.welcome = self.stored = True
 
     @property
     def free(self) -> bool:
@@ -213,7 +220,7 @@ class Reference:
             agent.suspect = False
             for attempt in agent.held.values():
                 attempt.renewed = self.now
-            self.park(lambda: setattr(agent, "welcome", True))
+            self.park(agent.welcomed)
 
     def beat(self, incarnation: str, held: Collection[Key]) -> None:
         """
@@ -265,6 +272,11 @@ class Reference:
             self.lose(agent, key)
             if more:
                 agent.held[key] = attempt
+        elif kind is ReplyKind.LOST:
+            self.counts["replies"] += 1
+            self.lose(agent, key)
+            agent.settling.add(key)
+            self.park(lambda: agent.settling.discard(key))
         elif kind in FINAL or kind is ReplyKind.CANCELLED:
             if kind in FINAL and count > part.partials:
                 return
@@ -336,7 +348,7 @@ class Reference:
             self.counts["registrations"] += 1
         self.hear(rival)
         agent = rival
-        self.park(lambda: setattr(agent, "welcome", True))
+        self.park(agent.welcomed)
 
     def leave(self, agent: Agent) -> None:
         """
@@ -389,6 +401,7 @@ class Reference:
         state, now = deepcopy(self.saved), self.now
         for agent in state.agents.values():
             agent.suspect, agent.draining, agent.welcome = True, False, False
+            agent.stored = True
             agent.heard, agent.limit, agent.held, agent.settling = now, GRACE, {}, set()
         for number, part in sorted(state.parts.items()):
             limits = part.job.queue_limit, part.job.run_limit

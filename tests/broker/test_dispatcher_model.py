@@ -512,10 +512,12 @@ class Machine(RuleBasedStateMachine):
         assert listed == {
             agent.who.name: (agent.word, len(agent.held), state.numbers[agent.who.name])
             for agent in state.agents.values()
+            if agent.stored
         }
         stats = self.kit.ask("STATS").result
         counters = {name: stats["counters"][name] for name in model.counts}
-        assert counters == dict(model.counts)
+        wrong = {n: (counters[n], c) for n, c in model.counts.items() if counters[n] != c}
+        assert not wrong, wrong
         open = {p.job.id for n, p in state.parts.items() if not self.verdict(saved, n)}
         gauges = stats["gauges"]
         assert gauges["queued"] == sum(p.state == "queued" for p in state.parts.values())

@@ -48,12 +48,13 @@ class ListAgents(Command):
 
     def listing(self) -> dict[str, Any]:
         """
-        The agents by name.
+        The agents by name, but none that a crash could make unknown.
         """
         now = self._clock.monotonic()
         return {
             agent.name: agent.describe(self._heartbeat.silence(agent, now))
             for agent in self._roster
+            if agent.stored
         }
 
 
