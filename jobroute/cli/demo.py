@@ -262,7 +262,7 @@ def _longest(measured: Sequence[Measured]) -> list[Measured]:
 
 
 @contextmanager
-def _ended_in_order() -> Iterator[None]:
+def ended_in_order() -> Iterator[None]:
     """
     Let a signal that ends the process leave as a C{finally} would see it.
     """
@@ -305,7 +305,7 @@ def demo(session: Session, /, asked: int, keep: str | None) -> None:
     killed on the way, and the broker at the end.  Everything happens in a temporary folder, of
     which nothing remains.
     """
-    with _ended_in_order(), Stage.build(keep) as stage:
+    with ended_in_order(), Stage.build(keep) as stage:
         story = Story(session.screen, stage, asked)
         good = story.play()
         if keep is not None:

@@ -5,7 +5,6 @@ killed, for some seconds.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import shutil
 import tempfile
@@ -27,18 +26,7 @@ from jobroute.testing.torture.orders import Place
 from jobroute.testing.torture.report import Report
 from jobroute.testing.torture.settings import About
 from jobroute.testing.torture.torture import Torture, TortureError, prepare
-
-
-def living(folder: Path) -> list[int]:
-    """
-    The processes that know of a folder.
-    """
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if str(folder).encode() in (process / "cmdline").read_bytes():
-                found.append(int(process.name))
-    return found
+from tests.torture.living import living
 
 
 class TortureTests(SynchronousTestCase):

@@ -11,6 +11,7 @@ from random import SystemRandom
 
 import click
 
+from jobroute.cli.demo import ended_in_order
 from jobroute.cli.session import Session, pass_session
 from jobroute.testing.torture.judgement import judged
 from jobroute.testing.torture.orders import Place
@@ -70,14 +71,15 @@ def torture(
         chosen = SystemRandom().randrange(1_000_000) if seed is None else seed
         about = About(chosen, minutes, screen.clock.wall())
         kept = data_dir is not None
-        try:
-            Torture(place, about, screen, screen.clock).run()
-            report = Report(judged(place))
-            report.show(screen)
-            kept = kept or not report.judgement.kept
-        finally:
-            if not kept:
-                shutil.rmtree(place.folder, ignore_errors=True)
+        with ended_in_order():
+            try:
+                Torture(place, about, screen, screen.clock).run()
+                report = Report(judged(place))
+                report.show(screen)
+                kept = kept or not report.judgement.kept
+            finally:
+                if not kept:
+                    shutil.rmtree(place.folder, ignore_errors=True)
         if kept:
             screen.say(
                 f"Everything is in {place.folder}; jobroute torture --judge {place.folder} judges "

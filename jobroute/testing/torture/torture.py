@@ -39,6 +39,12 @@ CLIENTS = ("c1", "c2", "c3")
 START = 60.0
 STOP = 30.0
 
+#: So many jobs have to be open when somebody is hit: one may end meanwhile.
+OUTSTANDING = 3
+
+#: Seconds until it is looked again whether there are.
+SOON = 0.2
+
 #: Seconds between two steps.
 STEP = 0.05
 
@@ -189,7 +195,7 @@ class Torture:
         self._show.phase = "starting"
         for actor in self._actors:
             self._start(actor)
-        self._until(self._all_there, START)
+        self._until(lambda: bool(self._tally.bugs) or self._all_there(), START)
         if missing := [actor for actor in self._actors if not actor.ready]:
             raise TortureError(f"{missing[0].name} did not start: {missing[0].last_words()}")
 
@@ -201,10 +207,11 @@ class Torture:
         pending: list[Callable[..., bool]] = []
 
         def act() -> None:
-            self.later(self.random.uniform(*PAUSE), act)
-            if self._tally.open < 1:
+            if self._tally.open < OUTSTANDING:
                 # Whoever has nothing to do suffers nothing.
+                self.later(SOON, act)
                 return
+            self.later(self.random.uniform(*PAUSE), act)
             chosen = pending.pop() if pending else deck.draw()
             hit = {actor.name: sum(actor.kills.values()) for actor in self._actors}
             if not chosen(self):
@@ -241,7 +248,7 @@ class Torture:
             self._until(partial(self._all_gone, actors), STOP)
 
     def _all_there(self) -> bool:
-        return bool(self._tally.bugs) or all(actor.ready for actor in self._actors)
+        return all(actor.ready for actor in self._actors)
 
     def _all_rested(self) -> bool:
         return self._tally.rested >= {client.who for client in self.clients}
