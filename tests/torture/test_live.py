@@ -83,7 +83,15 @@ class ShowTests(SynchronousTestCase):
         self.tally.accepted += 100
         show.look(10.5)
         shown = self.out.getvalue()
-        for said in ("1,334 accepted", "56 open", "4711", "dead", "kill_agent: a1", "49.5s left"):
+        for said in (
+            "1,334 accepted",
+            "56 open",
+            "4711",
+            "dead",
+            "kill_agent: a1",
+            "49.5s left",
+            "10.0 a second",
+        ):
             self.assertIn(said, shown)
         show.end()
         self.assertEqual(show.acts[0], "   9.0s  kill_agent: a1")

@@ -23,6 +23,9 @@ from jobroute.testing.torture.tally import Tally
 FRAME = 0.25
 LINE = 10.0
 
+#: Over so many seconds the rate is counted.
+WINDOW = 10.0
+
 #: So many of the latest acts are shown.
 ACTS = 5
 
@@ -47,8 +50,7 @@ class Show:
     acts: deque[str] = field(factory=lambda: deque(maxlen=ACTS), init=False)
     _live: Live | None = field(default=None, init=False)
     _next: float = field(default=0.0, init=False)
-    _before: tuple[float, int] = field(default=(0.0, 0), init=False)
-    _rate: float = field(default=0.0, init=False)
+    _latest: deque[tuple[float, int]] = field(factory=deque, init=False)
 
     def begin(self) -> None:
         """
@@ -80,14 +82,21 @@ class Show:
         if at < self._next or self._screen.json:
             return
         self._next = at + (LINE if self._live is None else FRAME)
-        since, accepted = self._before
-        if at - since >= 1.0:
-            self._rate = (self._tally.accepted - accepted) / (at - since)
-            self._before = at, self._tally.accepted
+        self._latest.append((at, self._tally.accepted))
+        while self._latest[0][0] < at - WINDOW:
+            self._latest.popleft()
         if self._live is None:
             self._screen.line(self.line(at))
         else:
             self._live.update(self._table(at), refresh=True)
+
+    @property
+    def rate(self) -> float:
+        """
+        How many jobs were accepted in a second, lately.
+        """
+        (since, before), (at, now) = self._latest[0], self._latest[-1]
+        return (now - before) / (at - since) if at > since else 0.0
 
     def line(self, at: float) -> str:
         """
@@ -108,7 +117,7 @@ class Show:
         head = Text.assemble(
             (self.phase, "bold"),
             f"  {span(at)} gone, {span(max(0.0, self.until - at))} left\n",
-            f"jobs  {tally.accepted:,} accepted, {tally.open:,} open, {self._rate:.1f} a second\n",
+            f"jobs  {tally.accepted:,} accepted, {tally.open:,} open, {self.rate:.1f} a second\n",
             f"asked {tally.questions:,} times, {tally.answers:,} answers\n",
             "parts "
             + (", ".join(f"{n:,} {v}" for v, n in tally.verdicts.most_common()) or "none yet"),
