@@ -173,3 +173,14 @@ class PrepareTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, folder)
         error = self.assertRaises(ConfigurationError, prepare, str(folder / ("x" * 120)))
         self.assertIn("a socket's may have 107", str(error))
+        error = self.assertRaises(ConfigurationError, prepare, str(folder / "y"), "0.0.0.0:7000")
+        self.assertIn("can be reached from other machines", str(error))
+        prepare(str(folder / "y"))
+
+    def test_tcp(self) -> None:
+        """
+        The sockets can be elsewhere.
+        """
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        self.assertEqual(prepare(str(folder), "127.0.0.1:7000").url, "tcp://127.0.0.1:7000")

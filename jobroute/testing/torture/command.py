@@ -38,6 +38,11 @@ from jobroute.testing.torture.torture import Torture, prepare
     "--seed", type=int, metavar="N", help="What is done, in which order; random if not given."
 )
 @click.option(
+    "--tcp",
+    metavar="HOST[:PORT]",
+    help="Let the sockets be there, on consecutive ports, and not in the folder.",
+)
+@click.option(
     "--judge",
     type=click.Path(file_okay=False, exists=True),
     metavar="DIR",
@@ -50,6 +55,7 @@ def torture(
     minutes: float,
     data_dir: str | None,
     seed: int | None,
+    tcp: str | None,
     judge: str | None,
 ) -> None:
     """
@@ -67,7 +73,7 @@ def torture(
         report = Report(judged(Place(Path(judge).absolute())))
         report.show(screen)
     else:
-        place = prepare(data_dir)
+        place = prepare(data_dir, tcp)
         chosen = SystemRandom().randrange(1_000_000) if seed is None else seed
         about = About(chosen, minutes, screen.clock.wall())
         kept = data_dir is not None

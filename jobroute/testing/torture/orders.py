@@ -28,7 +28,7 @@ from twisted.python.reflect import namedAny
 from zope.interface import implementer
 
 from jobroute.clock import SystemClock
-from jobroute.config import frontend_url
+from jobroute.config import Settings, load, read_file
 from jobroute.testing.history import Note
 from jobroute.testing.torture.notes import SUFFIX, Notes
 
@@ -134,7 +134,15 @@ class Place:
         """
         Where the broker's frontend is.
         """
-        return frontend_url(str(self.data))
+        return self.settings().endpoints["frontend"]
+
+    def settings(self) -> Settings:
+        """
+        The settings of the broker, as it loads them.
+
+        @raise ConfigurationError: if it would not.
+        """
+        return load({"data_dir": str(self.data)}, read_file(str(self.config)))
 
     def history(self, who: str) -> Path:
         """

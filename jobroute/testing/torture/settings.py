@@ -6,6 +6,8 @@ of it.
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 from attrs import frozen
 
@@ -40,11 +42,14 @@ deadline = {deadline}
 """
 
 
-def toml() -> str:
+def toml(tcp: str | None = None) -> str:
     """
     The settings of the broker.
+
+    @param tcp: where its sockets are, if not in its folder.
     """
-    return _TOML.format(interval=INTERVAL, liveness=LIVENESS, grace=GRACE, deadline=DEADLINE)
+    said = _TOML.format(interval=INTERVAL, liveness=LIVENESS, grace=GRACE, deadline=DEADLINE)
+    return said if tcp is None else f"{said}tcp = {json.dumps(tcp)}\n"
 
 
 @frozen

@@ -21,7 +21,6 @@ from attrs import define, field
 
 from jobroute.cli.screen import Screen
 from jobroute.cli.stage import StageError
-from jobroute.config import load
 from jobroute.errors import ConfigurationError
 from jobroute.interfaces import IClock
 from jobroute.testing.torture.actors import Actor
@@ -63,11 +62,12 @@ class Impatience(Exception):
     """
 
 
-def prepare(data_dir: str | None) -> Place:
+def prepare(data_dir: str | None, tcp: str | None = None) -> Place:
     """
     Make the folder of a torture.
 
     @param data_dir: an empty one, or L{None} for a temporary one.
+    @param tcp: where the sockets are, if not there.
     @raise ConfigurationError: if it is not empty, or cannot be used.
     """
     try:
@@ -80,11 +80,12 @@ def prepare(data_dir: str | None) -> Place:
                 raise ConfigurationError(f"There is something in {folder}; take an empty folder.")
         place = Place(folder)
         try:
-            load({"data_dir": str(place.data)})
+            place.config.write_text(toml(tcp), encoding="utf-8")
+            place.settings()
             place.notes.mkdir()
             place.logs.mkdir()
-            place.config.write_text(toml(), encoding="utf-8")
         except BaseException:
+            place.config.unlink(missing_ok=True)
             if data_dir is None:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
