@@ -149,6 +149,7 @@ class Evidence:
 
     _strangers: set[int] = field(factory=set, init=False)
     _by_id: dict[str, Stored] = field(factory=dict, init=False)
+    _by_job: dict[tuple[str, Any], list[Entry]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._by_id = {stored.id: stored for stored in self.stored.values()}
@@ -270,6 +271,16 @@ class Evidence:
         for stored in self.stored.values():
             for part, result in zip(stored.history.parts, stored.results, strict=True):
                 yield stored, part, result
+
+    def of_job(self, what: str, job: Any) -> list[Entry]:
+        """
+        The entries of a word that are about a job, in order.
+        """
+        if (what, None) not in self._by_job:
+            self._by_job[what, None] = []
+            for entry in self.history.of(what):
+                self._by_job.setdefault((what, entry.get("job")), []).append(entry)
+        return self._by_job.get((what, job), [])
 
     def by_id(self, id: str) -> Stored | None:
         """

@@ -188,9 +188,8 @@ def calls_as_worked(evidence: Evidence) -> Iterator[Broken]:
                 continue
             given = [
                 entry.said["frames"]
-                for entry in evidence.history.of("ended")
-                if entry.said["job"] == job
-                and entry.said["index"] == said["index"]
+                for entry in evidence.of_job("ended", job)
+                if entry.said["index"] == said["index"]
                 and entry.said["attempt"] == said["attempts"]
                 and entry.said["kind"] == "result"
             ]

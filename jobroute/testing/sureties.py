@@ -58,6 +58,9 @@ def refused_for_a_reason(evidence: Evidence) -> Iterator[Broken]:
     A question is refused for a reason that its command can have.
     """
     calm = [entry.at for entry in evidence.history.of("calm")]
+    accepted: dict[str | None, float] = {}
+    for submitted, answer in evidence.answers("SUBMIT"):
+        accepted.setdefault(submitted.said["job"], answer.at)
     for asked, refusal in evidence.refusals():
         command, code = asked.said["command"], refusal.said["code"]
         allowed = REFUSALS.get(command, ())
@@ -69,9 +72,7 @@ def refused_for_a_reason(evidence: Evidence) -> Iterator[Broken]:
         if code not in allowed:
             text = f"{asked.who}'s {command} {job or ''} was refused: {code}."
             yield Broken(f"{text} {refusal.said['text']}", () if job is None else (job,))
-        elif code == "no-such-job" and any(
-            e.at < asked.at and a.said["job"] == job for a, e in evidence.answers("SUBMIT")
-        ):
+        elif code == "no-such-job" and accepted.get(job, asked.at) < asked.at:
             yield Broken(f"{asked.who} was told that job {job} does not exist.", (job,))
 
 
@@ -279,12 +280,8 @@ def cancelled_is_not_delivered(evidence: Evidence) -> Iterator[Broken]:
         job = asked.said["job"]
         if asked.said["index"] is not None:
             continue
-        for entry in evidence.history.of("said"):
-            if (
-                entry.number > answer.number
-                and entry.said["message"] == "deliver"
-                and entry.said["job"] == job
-            ):
+        for entry in evidence.of_job("said", job):
+            if entry.number > answer.number and entry.said["message"] == "deliver":
                 text = f"Part {entry.said['part']} of job {job} was delivered after its cancel"
                 yield Broken(f"{text} was answered.", (job,), (entry.said["part"],))
 

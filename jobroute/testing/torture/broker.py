@@ -41,7 +41,9 @@ class Watcher:
         See L{IObserver.observed}.
         """
         assert self.service is not None
-        said: dict[str, Any] = {"kind": event.kind, "number": event.job}
+        said: dict[str, Any] = {"number": event.number, "kind": event.kind}
+        if event.kind == "job.accepted":
+            said["number_of_job"] = event.job
         if event.part is not None:
             said.update(part=event.part, attempt=event.attempt)
         if event.data and "verdict" in event.data:

@@ -61,7 +61,9 @@ def evidence_of(place: Place, about: About) -> Evidence:
     """
     history = merged(place.notes)
     broken = [f"{e.who}: {e.said['text']}" for e in history.of("bug", "broken")]
-    return Evidence(history, read_store(place), bool(history.of("over")), broken, about.times)
+    finished = bool(history.of("over"))
+    # No limit of this broker is small.
+    return Evidence(history, read_store(place), finished, broken, about.times, limits={})
 
 
 @define(eq=False)

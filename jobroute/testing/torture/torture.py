@@ -120,6 +120,7 @@ class Torture:
     _order: Iterator[int] = field(factory=count, init=False)
     _asked: dict[str, float] = field(factory=dict, init=False)
     _born: dict[str, float] = field(factory=dict, init=False)
+    _failures: list[Actor] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.random = Random(self.about.seed)
@@ -196,9 +197,10 @@ class Torture:
         self._show.phase = "starting"
         for actor in self._actors:
             self._start(actor)
-        self._until(lambda: bool(self._tally.bugs) or self._all_there(), START)
+        self._until(lambda: bool(self._failures or self._tally.bugs) or self._all_there(), START)
         if missing := [actor for actor in self._actors if not actor.ready]:
-            raise TortureError(f"{missing[0].name} did not start: {missing[0].last_words()}")
+            failed = (self._failures or missing)[0]
+            raise TortureError(f"{failed.name} did not start: {failed.last_words()}")
 
     def _trouble(self) -> None:
         self._world.note("trouble")
@@ -323,5 +325,6 @@ class Torture:
             actor.end()
 
     def _broken(self, actor: Actor, how: str) -> None:
+        self._failures.append(actor)
         text = f"It {how}: {actor.last_words()}"
         self._world.add(self.now(), actor.who, "broken", {"text": text})
