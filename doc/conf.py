@@ -15,7 +15,7 @@ author = "The jobroute developers"
 copyright = "The jobroute developers"
 version = release = jobroute.__version__
 
-extensions = ["limits", "modules"]
+extensions = ["judged", "limits", "modules"]
 exclude_patterns = ["_build", "_ext"]
 html_theme = "furo"
 html_title = f"jobroute {release}"
