@@ -36,8 +36,10 @@ NUMBERS = 100_000
 #: A transaction with more changes than this takes in no more.
 _MOST = 20_000
 
-#: After so many transactions the size of the log is looked at.
-_LOOK = 64
+#: After so many transactions the size of the log is looked at; and after so
+#: many at most while somebody reads for long, such as a backup: each look is
+#: a wait for that reader.
+_LOOK, _LOOK_SELDOM = 64, 8192
 
 
 @define(eq=False)
@@ -74,7 +76,9 @@ class Writer:
     _lost: bool = field(default=False, init=False)
     _totals: Totals = field(factory=Totals, init=False)
     _forgotten: Forgotten | None = field(default=None, init=False)
-    _commits: int = field(default=0, init=False)
+    #: After how many transactions the log is looked at next, and then.
+    _look_in: int = field(default=0, init=False)
+    _look: int = field(default=0, init=False)
     _connection: Writing = field(init=False)
 
     def write(self, position: int, changes: Sequence[Change]) -> None:
@@ -212,8 +216,8 @@ class Writer:
         self.committed(batch.position)
         if batch.forgotten is not None:
             self._forgotten = batch.forgotten
-        self._commits += 1
-        if self._commits % _LOOK == 0:
+        self._look_in -= 1
+        if self._look_in <= 0:
             self._bound_log()
 
     def _transaction(self, write: Callable[[], Totals]) -> Totals:
@@ -278,10 +282,14 @@ class Writer:
         Readers can keep the log from being begun anew for long; then they
         wait.
         """
+        busy = False
         try:
             if os.path.getsize(self.path + "-wal") > LOG_LIMIT:
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                truncate = "PRAGMA wal_checkpoint(TRUNCATE)"
+                busy = bool(self._connection.execute(truncate).fetchone()[0])
         except (OSError, sqlite3.Error) as e:
             error = explain(e, self.path)
             if isinstance(error, StorageLost):
                 self._fail(error, Batch())
+        self._look = min(2 * max(self._look, _LOOK), _LOOK_SELDOM) if busy else _LOOK
+        self._look_in = self._look

@@ -124,12 +124,16 @@ class RestoreTests(CopyCase):
         for job in ended:
             await client.wait(job)
         held = (await client.submit("work", b"held")).job
+        twice = (await client.submit("work", b"twice")).job
         queued = (await client.submit("none", b"queued")).job
-        await until(lambda: self.worker.began[-1] == b"held")
+        await until(lambda: self.worker.began[-2:] == [b"held", b"twice"])
         copy = os.path.join(self.data, "copy")
         load = [client.submit("work", b"later") for _ in range(300)]
         await deferToThread(backup, self.store, copy, service._clock.wall())
+        self.assertEqual(await deferToThread(check, self.store), ())
         highest = max([(await each).number for each in load])
+        self.worker.waiting.pop(1).callback(None)
+        await client.wait(twice)
         epoch = service.broker.agents.epoch
         await service.stopService()
         self.assertEqual(check(copy), ())
@@ -149,6 +153,11 @@ class RestoreTests(CopyCase):
         await until(lambda: b"new" in self.worker.began)
         self.worker.end()
         self.assertEqual((await client.wait(held)).data, b"HELD")
+        # The lost broker has acknowledged it; the agent does it again.
+        await until(lambda: self.worker.began.count(b"twice") == 2)
+        self.worker.end()
+        self.assertEqual((await client.wait(twice)).data, b"TWICE")
+        self.assertEqual(self.worker.began.count(b"held"), 1)
         self.assertEqual((await client.wait(new.job)).data, b"NEW")
         self.assertEqual((await client.job(queued))["state"], "open")
         self.assertTrue(first.running)

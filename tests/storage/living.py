@@ -170,6 +170,14 @@ class LivingTests(StorageCase):
         self.broker.store(event(11, 1))
         self.assertEqual(len(self.pump.wait(self.storage.history(1)).events), 1)
 
+    def test_nothing_aside(self) -> None:
+        """
+        Nothing is set aside that nobody wants set aside.
+        """
+        self.assertIsNone(self.first.aside)
+        self.broker.store(accepted(1))
+        self.assertIsNone(self.reopened().aside)
+
     def test_forgotten_by_count(self) -> None:
         """
         A gap between the numbers of events counts for nothing.

@@ -292,6 +292,27 @@ class WriterTests(SynchronousTestCase):
         self.broker.store()
         self.assertLess(os.path.getsize(self.path + "-wal"), 20_000)
 
+    def test_log_kept(self) -> None:
+        """
+        Who reads for long is waited for ever less often, and when that is
+        over the log is emptied.
+        """
+        self.patch(writer, "LOG_LIMIT", 4096)
+        self.patch(writer, "_LOOK", 1)
+        self.connection.connection.execute("PRAGMA busy_timeout = 1")
+        reader = connect_reader(self.path)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM job").fetchall()
+        for number in range(1, 80, 2):
+            self.broker.store(accepted(number, payload=(b"x" * 5000,)))
+        looks = [s for s in self.connection.executed if s.startswith("PRAGMA wal_checkpoint")]
+        self.assertIn(len(looks), (5, 6))
+        reader.close()
+        for number in range(101, 150, 2):
+            self.broker.store(accepted(number))
+        self.assertLess(os.path.getsize(self.path + "-wal"), 200_000)
+        self.broker.store(accepted(201))
+
     def test_broken_thread(self) -> None:
         """
         A writing thread that ends by a bug says so.
