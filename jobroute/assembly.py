@@ -31,6 +31,7 @@ from jobroute.broker.commands.history import JobHistoryCommand, Jobs, Why
 from jobroute.broker.commands.jobs import Call, Submit
 from jobroute.broker.commands.operating import Drain, Pause, Resume
 from jobroute.broker.commands.status import ListAgents, Ping, Stats
+from jobroute.broker.contents import Contents
 from jobroute.broker.controller import Controller
 from jobroute.broker.counters import counters as all_counters
 from jobroute.broker.deliveries import Deliveries
@@ -205,9 +206,10 @@ def assemble(
         Payloads(limits.payload_cache),
     )
     retries = Retries(random or SystemRandom())
+    contents = Contents(storage)
     deliveries = Deliveries(
         clock,
-        storage,
+        contents,
         journal,
         events,
         roster,

@@ -652,6 +652,13 @@ class IStorage(Interface):
         @return: fails with L{jobroute.errors.NoSuchJob}.
         """
 
+    def contents(jobs: Sequence[int]) -> Deferred[dict[int, model.Content]]:
+        """
+        The headers and payloads of those of these jobs that there are.
+
+        @return: fails with L{StorageError} if one of them cannot be read.
+        """
+
     def result(part: int) -> Deferred[model.Frames]:
         """
         The result of a part; no frames if it has none.

@@ -261,6 +261,16 @@ class JobRecord(Struct, frozen=True, gc=False):
     origin: int | None = None
 
 
+@frozen
+class Content:
+    """
+    What of a job is not kept in memory: it may be large.
+    """
+
+    header: bytes
+    payload: Frames
+
+
 class PartRecord(Struct, frozen=True, gc=False):
     """
     A part as it is kept.
@@ -571,8 +581,9 @@ class Restored:
     @ivar numbers: the first number that was never in use.
     @ivar event: the number of the latest event.
     @ivar agents: all agents that are known.
-    @ivar jobs: the jobs that have not ended, by number, each with its parts
-        by index, ended ones included.  A storage may read them while they are
+    @ivar jobs: the jobs that have not ended, by number, without headers and
+        digests (both empty), each with its parts by index, ended ones
+        included.  A storage may read them while they are
         asked for: iterate once, and before anything is written.
     @ivar limit: all numbers below it may be in use from now on: a first
         block was taken together with the epoch.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from math import inf
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from jobroute.broker.contents import Contents
 from jobroute.broker.events import Events
 from jobroute.broker.journal import Journal
 from jobroute.broker.parts import Attempt, Part
@@ -20,7 +20,7 @@ from jobroute.broker.services import Line, Services
 from jobroute.broker.timers import Timers
 from jobroute.broker.verdicts import Verdicts
 from jobroute.errors import Busy
-from jobroute.interfaces import Delivery, IClock, IStorage
+from jobroute.interfaces import Delivery, IClock
 from jobroute.log import Logger
 from jobroute.model import (
     AttemptMade,
@@ -43,7 +43,7 @@ class Deliveries:
     _log = Logger()
 
     _clock: IClock
-    _storage: IStorage
+    _contents: Contents
     _journal: Journal
     _events: Events
     _roster: Roster
@@ -160,14 +160,16 @@ class Deliveries:
         job = attempt.part.job
         if not attempt.current or attempt.stopping or attempt.agent.gone:
             return
-        if job.payload is not None:
-            self._send(job.payload, attempt)
+        if job.payload is not None and job.header is not None:
+            self._send(attempt, job.header, job.payload)
             return
-        payload: Deferred[Frames] = self._storage.payload(job.number)
-        payload.addCallbacks(self._send, self._unreadable, (attempt,), {}, (attempt,), {})
-        payload.addErrback(lambda f: self._log.failure("A delivery failed.", f))
+        self._contents.fetch(
+            job.number,
+            lambda content: self._send(attempt, content.header, content.payload),
+            lambda failure: self._unreadable(failure, attempt),
+        )
 
-    def _send(self, payload: Frames, attempt: Attempt) -> None:
+    def _send(self, attempt: Attempt, header: bytes, payload: Frames) -> None:
         part, job = attempt.part, attempt.part.job
         if not attempt.current or attempt.stopping:
             return
@@ -181,7 +183,7 @@ class Deliveries:
                 job.id,
                 part.index,
                 job.service,
-                job.header,
+                header,
                 job.run_limit,
                 job.volatile,
                 payload,

@@ -38,7 +38,10 @@ class Job:
     @ivar volatile: it is a call: never stored, and gone with the broker.
     @ivar expires: its deadline on the monotonic clock.
     @ivar open: how many parts have no verdict.
+    @ivar header: L{None} if it must be read from the store; the payload is
+        then, too.
     @ivar payload: L{None} if it must be read from the store.
+    @ivar digest: empty if it must be read from the store.
     @ivar token: under which its call is known.
     @ivar retry: L{None} is as by default.
     @ivar max_lost: L{None} is the broker's setting.
@@ -51,7 +54,7 @@ class Job:
     client: str
     service: str
     target: Target
-    header: bytes
+    header: bytes | None
     priority: int
     attempts: int
     queue_limit: float | None
@@ -97,7 +100,7 @@ class Job:
             client=self.client,
             service=self.service,
             target=self.target,
-            header=self.header,
+            header=self.header or b"",
             digest=self.digest,
             priority=self.priority,
             attempts=self.attempts,

@@ -78,7 +78,7 @@ class Submissions:
             key = (request.namespace, request.id)
             job = self._dispatcher.find(*key)
             known = key in self._claims
-            if job is not None and not known:
+            if job is not None and job.digest and not known:
                 self._again(request, job, tell)
                 continue
             try:
@@ -135,6 +135,8 @@ class Submissions:
             for request, tell in self._unclaim((namespace, id)):
                 job = self._dispatcher.find(namespace, id)
                 if job is not None:
+                    if not job.digest and id in found:
+                        job.digest = found[id].digest
                     self._again(request, job, tell)
                 elif id in found:
                     self._stored(request, found[id], tell)

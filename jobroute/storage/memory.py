@@ -153,6 +153,12 @@ class MemoryStorage:
         """
         return self._read(self._tables.payload, job)
 
+    def contents(self, jobs: Sequence[int]) -> Deferred[dict[int, model.Content]]:
+        """
+        See L{IStorage}.
+        """
+        return self._read(self._tables.contents, jobs)
+
     def result(self, part: int) -> Deferred[model.Frames]:
         """
         See L{IStorage}.

@@ -16,6 +16,7 @@ from attrs import evolve
 
 from jobroute.errors import NoSuchJob
 from jobroute.model import (
+    Content,
     Frames,
     JobFilter,
     JobHistory,
@@ -47,6 +48,8 @@ _LIST = 500
 _JOB = ", ".join("job." + column for column in JOB)
 #: A page shows no headers.
 _JOB_SUMMARY = _JOB.replace("job.header", "x''")
+#: Nor is there room for what makes a job that job.
+_JOB_RESTORED = _JOB_SUMMARY.replace("job.digest", "x''")
 
 
 def totals(connection: Connection) -> Totals:
@@ -89,7 +92,9 @@ def unended(connection: Connection) -> Iterator[tuple[JobRecord, tuple[PartRecor
     The jobs that have not ended, by number, with their parts.  What has ended
     costs nothing.
     """
-    jobs = connection.execute(f"SELECT {_JOB} FROM job WHERE ended IS NULL ORDER BY number")
+    jobs = connection.execute(
+        f"SELECT {_JOB_RESTORED} FROM job WHERE ended IS NULL ORDER BY number"
+    )
     parts = connection.execute(
         f"SELECT {PART_READ} FROM job CROSS JOIN part ON part.job = job.number "
         "WHERE job.ended IS NULL ORDER BY job.number, part.place"
@@ -123,6 +128,23 @@ def payload(connection: Connection, job: int) -> Frames:
     if row is None:
         raise no_such_job(job)
     return () if row[0] is None else unpack_frames(row[0])
+
+
+def contents(connection: Connection, jobs: Sequence[int]) -> dict[int, Content]:
+    """
+    Headers and payloads of those jobs that there are.
+    """
+    found: dict[int, Content] = {}
+    for start in range(0, len(jobs), _LIST):
+        some = jobs[start : start + _LIST]
+        rows = connection.execute(
+            "SELECT job.number, header, frames FROM job LEFT JOIN payload "
+            f"ON payload.job = job.number WHERE job.number IN ({_marks(some)})",
+            some,
+        )
+        for number, header, frames in rows:
+            found[number] = Content(header, () if frames is None else unpack_frames(frames))
+    return found
 
 
 def result(connection: Connection, part: int) -> Frames:

@@ -243,6 +243,12 @@ class SQLiteStorage:
         """
         return self._read(self._quick, queries.payload, job)
 
+    def contents(self, jobs: Sequence[int]) -> Deferred[dict[int, model.Content]]:
+        """
+        See L{IStorage}.
+        """
+        return self._read(self._quick, queries.contents, tuple(jobs))
+
     def result(self, part: int) -> Deferred[model.Frames]:
         """
         See L{IStorage}.

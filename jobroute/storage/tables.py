@@ -31,6 +31,13 @@ class _Job:
     parts: list[_Part] = field(factory=list)
     ended: float | None = None
 
+    def restored(self) -> tuple[model.JobRecord, tuple[model.PartRecord, ...]]:
+        """
+        What a broker is told of it when it starts.
+        """
+        record = replace(self.record, header=b"", digest=b"")
+        return record, tuple(part.now() for part in self.parts)
+
 
 @define(eq=False)
 class _Part:
@@ -250,7 +257,7 @@ class Tables:
             numbers=self.numbers,
             event=self.event,
             agents=tuple(self._agents[name] for name in sorted(self._agents)),
-            jobs=tuple((job.record, tuple(part.now() for part in job.parts)) for job in jobs),
+            jobs=tuple(job.restored() for job in jobs),
             limit=limit,
             stopped=tuple(sorted(self._stopped)),
         )
@@ -274,6 +281,17 @@ class Tables:
         See L{jobroute.interfaces.IStorage}, as for all that follow.
         """
         return self._job(job).payload
+
+    def contents(self, jobs: Sequence[int]) -> dict[int, model.Content]:
+        """
+        Headers and payloads of those jobs that there are.
+        """
+        found = {number: self._jobs.get(number) for number in jobs}
+        return {
+            number: model.Content(job.record.header, job.payload)
+            for number, job in found.items()
+            if job is not None
+        }
 
     def result(self, part: int) -> model.Frames:
         """

@@ -30,6 +30,7 @@ from jobroute.clock import SystemClock
 from jobroute.model import Event, JobAccepted, JobRecord, NumbersTaken, PartRecord, Target
 from jobroute.storage.schema import FILE
 from jobroute.storage.writer import Writer
+from tests.bench.subjects import Subject
 from tests.bench.turns import read
 
 CLOCK = SystemClock()
@@ -47,6 +48,7 @@ class Resumed:
     @ivar width: how many parts a job has.
     @ivar seconds: from the start of the process until it answers C{PING},
         less what that takes with an empty store.
+    @ivar cpu: how many seconds of processor that took, likewise.
     @ivar bytes: of resident memory for a part, once it answers.
     @ivar peak: the same at the most until then.
     @ivar delivered: how many parts agents took and answered in the seconds
@@ -59,6 +61,7 @@ class Resumed:
     parts: int
     width: int
     seconds: float
+    cpu: float
     bytes: float
     peak: float
     delivered: int
@@ -126,11 +129,13 @@ class Running:
 
     @ivar seconds: how long that took.
     @ivar ready: when it was so, on the monotonic clock.
+    @ivar cpu: how many seconds of processor it took.
     """
 
     process: subprocess.Popen[bytes]
     seconds: float
     ready: float
+    cpu: float
 
     def memory(self, name: str) -> int:
         """
@@ -161,7 +166,8 @@ def broker(folder: str, turns: str) -> Iterator[Running]:
             if not dealer.poll(120_000):
                 raise RuntimeError("The broker does not answer.")
             ready = CLOCK.monotonic()
-        yield Running(process, ready - began, ready)
+        used = Subject("", "", process.pid).cpu()
+        yield Running(process, ready - began, ready, used)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
@@ -227,6 +233,7 @@ def measure(parts: int, width: int, payload: int, work: float, console: Console)
         parts,
         width,
         running.seconds - least,
+        running.cpu - nothing.cpu,
         taken / parts,
         peak / parts,
         delivered,
@@ -256,13 +263,13 @@ def main(arguments: list[str]) -> None:
         print(json.dumps([asdict(figure) for figure in found]))
         return
     table = Table(title="A broker that comes back")
-    for name in ("parts", "a job", "back after s", "bytes a part", "at most", "then done"):
+    for name in ("parts", "a job", "back after s", "CPU s", "bytes a part", "at most", "then done"):
         table.add_column(name, justify="right")
     for name in ("99.9 % of turns ms", "longest ms"):
         table.add_column(name, justify="right")
     for f in found:
-        cells = (f.seconds, f.bytes, f.peak, f.delivered, f.turns, f.longest)
-        formats = ("{:.2f}", "{:,.0f}", "{:,.0f}", "{:,}", "{:.1f}", "{:.1f}")
+        cells = (f.seconds, f.cpu, f.bytes, f.peak, f.delivered, f.turns, f.longest)
+        formats = ("{:.2f}", "{:.2f}", "{:,.0f}", "{:,.0f}", "{:,}", "{:.1f}", "{:.1f}")
         texts = (form.format(cell) for form, cell in zip(formats, cells, strict=True))
         table.add_row(f"{f.parts:,}", str(f.width), *texts)
     console.print(table)

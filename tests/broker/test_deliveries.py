@@ -4,14 +4,17 @@ Tests of L{jobroute.broker.deliveries}: slots, attempts, and order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.config import Limits
 from jobroute.errors import StorageError
-from jobroute.model import Frames, ReplyKind
+from jobroute.model import Content, ReplyKind
 from tests.broker.kit import FakeAgent, Kit, Reply
 
 #: What may happen in any order.
@@ -259,18 +262,18 @@ class PayloadTests(SynchronousTestCase):
         """
         An attempt that ended while its payload was read is not delivered.
         """
-        waiting: list[Deferred[Frames]] = []
+        waiting: list[Deferred[dict[int, Content]]] = []
 
-        def payload(job: int) -> Deferred[Frames]:
+        def contents(disk: Any, jobs: Sequence[int]) -> Deferred[dict[int, Content]]:
             waiting.append(Deferred())
             return waiting[-1]
 
         self.kit.submit(b"x", job="j")
-        self.patch(type(self.kit.disk), "payload", lambda disk, job: payload(job))
+        self.patch(type(self.kit.disk), "contents", contents)
         agent = self.kit.agent()
         self.kit.ask("CANCEL", job="j")
         self.assertEqual(self.kit.verdicts("j"), {"cancelled": 1})
-        waiting[0].callback((b"x",))
+        waiting[0].callback({2: Content(b"null", (b"x",))})
         self.assertEqual((agent.deliveries, self.kit.left()), ([], {}))
 
     def test_unreadable(self) -> None:
@@ -278,13 +281,11 @@ class PayloadTests(SynchronousTestCase):
         A job whose payload cannot be read fails, and says why.
         """
 
-        def payload(job: int) -> Deferred[Frames]:
-            failed: Deferred[Frames] = Deferred()
-            failed.errback(StorageError("The disk is gone."))
-            return failed
+        def contents(disk: Any, jobs: Sequence[int]) -> Deferred[dict[int, Content]]:
+            return fail(StorageError("The disk is gone."))
 
         self.kit.submit(b"x", job="j")
-        self.patch(type(self.kit.disk), "payload", lambda disk, job: payload(job))
+        self.patch(type(self.kit.disk), "contents", contents)
         self.kit.agent()
         (part,) = self.kit.ask("WAIT", job="j").result["parts"]
         self.assertEqual(

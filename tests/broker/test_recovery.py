@@ -63,6 +63,20 @@ class RecoveryTests(SynchronousTestCase):
         )
         self.assertEqual(self.kit.left(), {})
 
+    def test_submitted_again(self) -> None:
+        """
+        What makes a job that job is read from the store when it is submitted
+        again, and remembered.
+        """
+        first = self.kit.submit(b"x", job="j").result
+        self.kit.crash()
+        same = {**first, "existing": True, "state": "queued"}
+        self.assertEqual(self.kit.submit(b"y", job="j").code, "job-conflict")
+        self.assertEqual(self.kit.submit(b"x", job="j").result, same)
+        self.patch(type(self.kit.disk), "find", None)
+        self.assertEqual(self.kit.submit(b"x", job="j").result, same)
+        self.assertEqual(self.kit.submit(b"y", job="j").code, "job-conflict")
+
     def test_running(self) -> None:
         """
         A part that was running stays with its agent, which is suspect, is

@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 
 from attrs import evolve
+from msgspec.structs import replace
 from zope.interface.interface import Method
 from zope.interface.verify import verifyObject
 
@@ -16,6 +17,7 @@ from jobroute.model import (
     AgentKnown,
     AgentLeft,
     AgentRecord,
+    Content,
     Event,
     Forgotten,
     JobAccepted,
@@ -98,14 +100,23 @@ class LivingTests(StorageCase):
         self.broker.store(attempt(12), ended(12, Verdict.FAILED), event(1), event(2))
         restored = self.reopened()
         self.assertEqual(restored.event, 2)
-        found = dict(restored.jobs)
-        self.assertEqual(list(found), [job_record(3), several.job, *(s.job for s in some)])
-        self.assertEqual([part.number for part in found[job_record(3)]], [4])
-        failed, queued = found[several.job]
+        found = {job.number: parts for job, parts in restored.jobs}
+        known = [job_record(3), several.job, *(s.job for s in some)]
+        # Headers and digests stay on disk.
+        self.assertEqual(
+            [job for job, _ in restored.jobs],
+            [replace(job, header=b"", digest=b"") for job in known],
+        )
+        self.assertEqual([part.number for part in found[3]], [4])
+        failed, queued = found[11]
         self.assertEqual((failed.number, failed.verdict), (12, Verdict.FAILED))
         self.assertEqual(queued, parts[1])
-        self.assertEqual([found[s.job] for s in some], [(), (), ()])
+        self.assertEqual([found[s.job.number] for s in some], [(), (), ()])
         self.assertEqual(self.pump.wait(self.storage.payload(11)), ())
+        self.assertEqual(
+            self.pump.wait(self.storage.contents([3, 11, 99])),
+            {3: Content(job_record(3).header, (b"p",)), 11: Content(several.job.header, ())},
+        )
 
     def test_agents(self) -> None:
         """

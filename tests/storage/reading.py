@@ -134,7 +134,7 @@ class ReadingTests(StorageCase):
         self.broker.store(PartQueued(2, 1005.5))
         queued = replace(part, attempt=1, agent="a1", incarnation="ab" * 16, due=1005.5)
         restored = self.reopened()
-        self.assertEqual(restored.jobs, ((job, (queued,)),))
+        self.assertEqual(restored.jobs, ((replace(job, header=b"", digest=b""), (queued,)),))
         self.broker.store(attempt(2, 2), PartQueued(2, None, PAST))
         ((_, (found,)),) = self.reopened().jobs
         self.assertEqual((found.past, found.due), (PAST, None))
