@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from tests.bench import resume
+from tests.bench import agents, resume
 from tests.bench.client import Timing, batches, calls, submits
 from tests.bench.subjects import Subject, subject
 
@@ -159,13 +159,13 @@ def main() -> None:
     """
     Parse the command line, measure, report.
     """
-    others = {"resume": resume.main}
+    others = {"resume": resume.main, "agents": agents.main}
     if sys.argv[1:2] and sys.argv[1] in others:
         others[sys.argv[1]](sys.argv[2:])
         return
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
-        epilog="python -m tests.bench resume --help: how a broker comes back.",
+        epilog="Others: resume (how a broker comes back), agents (how its agents do).",
     )
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
     parser.add_argument("--scale", type=float, default=1.0, help="more jobs, or fewer")
