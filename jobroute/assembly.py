@@ -68,9 +68,7 @@ from jobroute.protocols.backend import BackendProtocol
 from jobroute.protocols.frontend import FrontendProtocol
 from jobroute.protocols.heartbeat import HeartbeatProtocol
 from jobroute.protocols.register import RegisterProtocol
-
-#: How many agents are asked to come back in a second after a restart.
-RETURNS = 500
+from jobroute.protocols.turns import RATE
 
 
 @define(eq=False, repr=False)
@@ -130,6 +128,8 @@ class Broker:
         """
         Say that the broker lives.
         """
+        away = sum(agent.suspect for agent in self.roster)
+        self.heartbeat.spread = round(away / RATE, 3)
         self.heartbeat.beat()
 
     @property
@@ -143,7 +143,7 @@ class Broker:
         """
         Tell the agents, and the clients that wait, that the broker stops.
         """
-        self.backend.farewell_wait = max(1.0, len(self.roster) / RETURNS)
+        self.backend.farewell_wait = max(1.0, len(self.roster) / RATE)
         for agent in self.roster:
             agent.route.farewell()
         self.verdicts.abandon()
@@ -261,6 +261,7 @@ def assemble(
     )
     backend = BackendProtocol(reactor, limits, counters)
     backend.agents = agents
+    backend.grace = settings.grace
     pauses = Pauses(limits, journal, events, roster, services, agents, deliveries)
     recovery = Recovery(
         settings,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import resource
 import signal
 import sys
 from typing import Any
@@ -23,6 +24,9 @@ from jobroute.errors import ConfigurationError, JobrouteError
 from jobroute.lock import DataDirectory
 from jobroute.service import BrokerService
 from jobroute.storage import storage_named
+
+#: More open files than a broker ever needs.
+_FILES = 1_000_000
 
 
 class Options(usage.Options):
@@ -114,6 +118,17 @@ def _collect_seldom() -> None:
     gc.enable()
 
 
+def _many_files() -> None:
+    """
+    Let this process have as many files open as it may: each agent has three
+    connections, and what cannot be accepted is not even refused.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 class BrokerProcess(BrokerService):
     """
     A broker that is a process of its own: when it cannot start, or has to
@@ -132,6 +147,7 @@ class BrokerProcess(BrokerService):
         """
         Start, and let a second signal stop at once.
         """
+        _many_files()
         gc.collect()
         gc.disable()
         super().startService()

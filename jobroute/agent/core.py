@@ -130,11 +130,11 @@ class AgentCore:
 
     # -- From the broker
 
-    def beat_heard(self, epoch: int, now: float) -> None:
+    def beat_heard(self, epoch: int, now: float, spread: float = 0.0) -> None:
         """
         The broker's heartbeat came.
         """
-        self.registration.beat_heard(epoch, now)
+        self.registration.beat_heard(epoch, now, spread)
         self.due(now)
 
     def received(self, message: BrokerMessage, now: float) -> None:
@@ -178,12 +178,12 @@ class AgentCore:
                 self._welcome(message, now)
             case "refuse":
                 self.outbox.open = False
-                if registration.refused(message.code, now):
+                if registration.refused(message.code, now, message.after):
                     self._outlet.refused(message.code, message.error)
             case "reregister":
                 self.outbox.open = False
                 self.work.lose_memory()
-                registration.unknown(now)
+                registration.unknown(now, message.wait)
                 registration.due(now)
             case "farewell":
                 self.outbox.open = False
@@ -196,7 +196,12 @@ class AgentCore:
         if message.epoch != registration.epoch:
             self.work.lose_memory()
         if registration.welcome(
-            message.number, message.epoch, message.interval, message.liveness, now
+            message.number,
+            message.epoch,
+            message.interval,
+            message.liveness,
+            now,
+            message.grace,
         ):
             self.outbox.pause = max(2 * registration.interval, 0.5)
             self._resume(now)

@@ -62,6 +62,7 @@ class Discovery:
     Asks until there is an answer.
 
     @ivar found: called with the endpoints, once.
+    @ivar longest: no pause between two questions is longer, in seconds.
     @ivar failed: called with the reason when there is no hope.
     """
 
@@ -73,6 +74,7 @@ class Discovery:
     _random: Random
     _found: Callable[[dict[str, str]], None]
     _failed: Callable[[Failure], None]
+    longest: float = 15.0
     _protocol: AgentProtocol | None = field(default=None, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _asked: int = field(default=0, init=False)
@@ -82,7 +84,7 @@ class Discovery:
 
     def __attrs_post_init__(self) -> None:
         self._unsent = Pauses(self._random, 0.02, 1.0)
-        self._unanswered = Pauses(self._random, 2.0, 15.0)
+        self._unanswered = Pauses(self._random, min(2.0, self.longest), min(15.0, self.longest))
 
     def start(self) -> None:
         """

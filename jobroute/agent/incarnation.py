@@ -162,7 +162,13 @@ class Incarnation:
         """
         if self._discovery is None and not self._closed:
             self._discovery = Discovery(
-                self._network, self._url, self._reactor, self._random, self._found, self._lost
+                self._network,
+                self._url,
+                self._reactor,
+                self._random,
+                self._found,
+                self._lost,
+                self.core.registration.longest,
             )
             self._discovery.start()
 
@@ -320,7 +326,7 @@ class Incarnation:
 
     def _heard(self, beat: Beat) -> None:
         if not self._closed:
-            self.core.beat_heard(beat.epoch, self._clock.monotonic())
+            self.core.beat_heard(beat.epoch, self._clock.monotonic(), beat.spread)
             self._changed()
 
     # -- Time

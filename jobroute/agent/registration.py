@@ -22,6 +22,9 @@ from jobroute.agent.pauses import Pauses
 #: Refusals that may be over soon.
 PASSING = frozenset({"busy", "stopping", "storage-unavailable"})
 
+#: The longest pause in seconds, if the broker's grace allows it.
+_LONGEST = 30.0
+
 #: The refusal that is over when an earlier incarnation is found to be dead.
 NAME_TAKEN = "name-taken"
 
@@ -84,6 +87,7 @@ class Registration:
     @ivar liveness: after how many silent intervals one is lost.
     @ivar heard: when the broker was heard.
     @ivar listening: whether the broker's own beats can be heard.
+    @ivar longest: no pause is longer, in seconds.
     """
 
     _voice: Voice
@@ -96,16 +100,20 @@ class Registration:
     liveness: int = field(default=5, init=False)
     heard: float = field(default=0.0, init=False)
     listening: bool = field(default=False, init=False)
+    longest: float = field(default=_LONGEST, init=False)
     _announce_at: float = field(default=inf, init=False)
     _beat_at: float = field(default=inf, init=False)
     _taken: float | None = field(default=None, init=False)
+    # The epoch whose call was followed, and whether the broker said when.
+    _called: int = field(default=0, init=False)
+    _told: bool = field(default=False, init=False)
     # Until the connection is there nothing can be sent, and that costs nothing.
     _unsent: Pauses = field(init=False)
     _unanswered: Pauses = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._unsent = Pauses(self._random, 0.02, 1.0)
-        self._unanswered = Pauses(self._random, 1.0, 30.0)
+        self._unanswered = Pauses(self._random, 1.0, _LONGEST)
 
     @property
     def silence_limit(self) -> float:
@@ -159,10 +167,20 @@ class Registration:
             self._beat_at = now
         return back
 
-    def welcome(self, number: int, epoch: int, interval: float, liveness: int, now: float) -> bool:
+    def welcome(
+        self,
+        number: int,
+        epoch: int,
+        interval: float,
+        liveness: int,
+        now: float,
+        grace: float = 0.0,
+    ) -> bool:
         """
         We are an agent.
 
+        @param grace: how long the broker waits for us after a restart; 0 if
+            it did not say.
         @return: whether the broker needs to hear everything again: the epoch
             is another, or it had not known us.
         """
@@ -172,15 +190,20 @@ class Registration:
         self.interval = _within(interval, 0.05, 3600.0)
         self.liveness = int(_within(liveness, 2, 1000))
         self._taken = None
+        # Several times while it waits for us.
+        self.longest = _within(grace / 4 if grace > 0 else _LONGEST, 0.05, _LONGEST)
+        self._unanswered.most = self.longest
+        self._unanswered.first = min(1.0, self.longest)
         self._ready()
         # What it thinks that we hold may be wrong: say at once what we do.
         self._beat_at = now
         return fresh
 
-    def refused(self, code: str, now: float) -> bool:
+    def refused(self, code: str, now: float, after: float = 0.0) -> bool:
         """
         We are not taken.
 
+        @param after: for how many seconds we are to wait.
         @return: whether there is no hope.
         """
         if code == NAME_TAKEN:
@@ -197,16 +220,23 @@ class Registration:
         pause = self._unanswered.next()
         if code == NAME_TAKEN:
             pause = min(pause, max(self.patience / 10, 0.05))
+        elif after > 0:
+            pause = max(pause, _within(after, 0.0, 3600.0) * self._random.uniform(1.0, 1.2))
+            self._told = True
         self._announce_at = now + pause
         return False
 
-    def unknown(self, now: float) -> None:
+    def unknown(self, now: float, wait: float = 0.0) -> None:
         """
         The broker does not know us.
+
+        @param wait: for how many seconds we are to wait.
         """
         # Several messages of ours may be answered so: announce once.
         if self.state is not State.ABSENT:
             self._absent(now)
+            self._told = True
+            self._announce_at = now + _within(wait, 0.0, 3600.0)
 
     def farewell(self, wait: float, now: float) -> None:
         """
@@ -227,17 +257,35 @@ class Registration:
         self.epoch = epoch
         return True
 
-    def beat_heard(self, epoch: int, now: float) -> None:
+    def beat_heard(self, epoch: int, now: float, spread: float = 0.0) -> None:
         """
         The broker's heartbeat came.  It is an announcement only: ask it.
+
+        @param spread: within how many seconds it wants all to come back; we
+            choose a moment, once in its epoch.
         """
         self.listening = True
+        spread = _within(spread, 0.0, self.longest)
         if epoch != self.epoch and self.state in (State.READY, State.AWAY):
-            self._beat_at = now
+            if epoch != self._called:
+                self._beat_at = now + (self._random.uniform(0.0, spread) if spread else 0.0)
             # Make that beat ask for an answer.
             self.heard = min(self.heard, now - self.interval * 3)
+        elif self._calls(epoch):
+            # It was away, and is back sooner than we would have looked.
+            when = now + (self._random.uniform(0.0, spread) if spread else 0.0)
+            self._announce_at = min(self._announce_at, when)
         elif self.state is State.AWAY:
             self._beat_at = min(self._beat_at, now)
+        self._called = epoch
+
+    def _calls(self, epoch: int) -> bool:
+        """
+        Whether a beat is of a broker that came back and said nothing to us
+        yet.
+        """
+        absent = self.state is State.ABSENT and self.number > 0 and not self._told
+        return absent and epoch not in (self.epoch, self._called)
 
     def found(self, now: float) -> None:
         """
@@ -290,6 +338,7 @@ class Registration:
 
     def _absent(self, now: float) -> None:
         self.state = State.ABSENT
+        self._told = False
         self._unsent.reset()
         self._unanswered.reset()
         self._announce_at = now
@@ -298,5 +347,6 @@ class Registration:
     def _ready(self) -> None:
         self.state = State.READY
         self._announce_at = inf
+        self._told = False
         self._unsent.reset()
         self._unanswered.reset()

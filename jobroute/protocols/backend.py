@@ -18,12 +18,16 @@ from jobroute.errors import BadMessage, TransportError
 from jobroute.interfaces import Delivery, IAgentRoute, IAgents
 from jobroute.model import Advice, Frames, Held, ReplyKind
 from jobroute.protocols.base import SocketProtocol
+from jobroute.protocols.turns import Turns
 from jobroute.wire.backend import (
     AgentMessage,
     decode_agent_message,
     encode_broker_message,
     encode_delivery,
 )
+
+#: Refusals that may be over soon.
+PASSING = frozenset({"busy", "stopping", "storage-unavailable"})
 
 #: Seconds that an acknowledgement may wait for a message to go with.
 ACKNOWLEDGE = 0.05
@@ -75,19 +79,23 @@ class AgentRoute:
             interval=interval,
             liveness=liveness,
             held=[(h.part, h.attempt) for h in held],
+            grace=self._backend.grace,
         )
 
     def refuse(self, code: str, text: str) -> None:
         """
         See L{IAgentRoute.refuse}.
         """
-        self._say("refuse", code=code, error=text)
+        if code in PASSING:
+            self._say("refuse", code=code, error=text, after=self._backend.turns.take())
+        else:
+            self._say("refuse", code=code, error=text)
 
     def reregister(self) -> None:
         """
         See L{IAgentRoute.reregister}.
         """
-        self._say("reregister", epoch=self._backend.epoch)
+        self._say("reregister", epoch=self._backend.epoch, wait=self._backend.turns.take())
 
     def pong(self) -> None:
         """
@@ -156,17 +164,24 @@ class BackendProtocol(SocketProtocol):
     @ivar agents: who is told what they say.
     @ivar epoch: this life of the broker.
     @ivar farewell_wait: how long agents are told to wait when it stops.
+    @ivar grace: how long they may take to come back after a restart.
+    @ivar turns: when agents that it does not know may announce themselves.
     """
 
     _clock: IReactorTime
     _limits: Limits
     _counters: dict[str, int]
     farewell_wait: float = 1.0
+    grace: float = 30.0
+    turns: Turns = field(init=False)
     agents: IAgents = field(default=None, init=False)
     epoch: int = field(default=0, init=False)
     _routes: dict[bytes, AgentRoute] = field(factory=dict, init=False)
     _owing: dict[AgentRoute, None] = field(factory=dict, init=False)
     _flush: IDelayedCall | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.turns = Turns(self._clock.seconds)
 
     def route(self, incarnation: str) -> AgentRoute:
         """
@@ -239,7 +254,8 @@ class BackendProtocol(SocketProtocol):
             return
         if route is None:
             self._counters["strangers"] += 1
-            self.send(encode_broker_message(address, "reregister", epoch=self.epoch))
+            wait = self.turns.take()
+            self.send(encode_broker_message(address, "reregister", epoch=self.epoch, wait=wait))
             return
         kind = _KINDS.get(message.message)
         if kind is None:

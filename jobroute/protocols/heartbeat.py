@@ -16,11 +16,15 @@ from jobroute.wire.backend import encode_beat
 class HeartbeatProtocol(SocketProtocol):
     """
     The PUB that agents listen to.
+
+    @ivar spread: within how many seconds agents that hear a new epoch are to
+        come back.
     """
 
     _interval: float
     _pid: int
     epoch: int = 0
+    spread: float = 0.0
 
     def beat(self) -> None:
         """
@@ -29,6 +33,6 @@ class HeartbeatProtocol(SocketProtocol):
         if self.transport is None:
             return
         try:
-            self.transport.send(encode_beat(self.epoch, self._interval, self._pid))
+            self.transport.send(encode_beat(self.epoch, self._interval, self._pid, self.spread))
         except TransportError as e:
             self._log.warn("A beat could not be sent: {reason}", reason=str(e))

@@ -236,6 +236,8 @@ class BrokerMessage(msgspec.Struct):
     code: str = ""
     error: str = ""
     wait: float = 0.0
+    after: float = 0.0
+    grace: float = 0.0
     payload: Frames = ()
 
 
@@ -316,21 +318,25 @@ def encode_broker_message(
 class Beat(msgspec.Struct):
     """
     A beat of the broker.
+
+    @ivar spread: within how many seconds all that hear a new epoch are to
+        come back.
     """
 
     epoch: int
     interval: float
     pid: int
+    spread: float = 0.0
 
 
 _beat = msgspec.json.Decoder(Beat)
 
 
-def encode_beat(epoch: int, interval: float, pid: int) -> list[bytes]:
+def encode_beat(epoch: int, interval: float, pid: int, spread: float = 0.0) -> list[bytes]:
     """
     Write a beat, as the heartbeat's PUB sends it.
     """
-    return [BEAT, _encode(Beat(epoch, interval, pid))]
+    return [BEAT, _encode(Beat(epoch, interval, pid, spread))]
 
 
 def decode_beat(frames: list[bytes]) -> Beat:

@@ -193,6 +193,77 @@ class RegistrationTests(SynchronousTestCase):
         self.assertTrue(beat.answer)
         self.assertEqual(self.bench.core.registration.epoch, 3)
 
+    def test_spread(self) -> None:
+        """
+        It chooses a moment in the time that the broker gives to all, once in
+        an epoch.
+        """
+        chosen = []
+        for seed in range(20):
+            bench = Bench()
+            bench.core.registration._random.seed(seed)
+            bench.ready()
+            before = bench.now
+            bench.core.beat_heard(4, bench.now, 6.0)
+            for _ in range(70):
+                bench.advance(0.1, hear=False)
+                bench.core.beat_heard(4, bench.now, 6.0)
+                if bench.outlet.take("beat"):
+                    chosen.append(bench.now - before)
+                    break
+        self.assertEqual(len(chosen), 20)
+        self.assertLess(min(chosen), 2.0)
+        self.assertGreater(max(chosen), 4.0)
+        self.assertLess(max(chosen), 6.2)
+
+    def test_called(self) -> None:
+        """
+        While it looks for the broker less and less often, the heartbeat of
+        one that is back is heard.
+        """
+        self.bench.ready()
+        self.bench.hear("farewell", wait=1.0)
+        self.bench.advance(40, hear=False)
+        before = self.outlet.announced
+        self.bench.core.beat_heard(4, self.bench.now)
+        self.bench.core.beat_heard(4, self.bench.now)
+        self.assertEqual(self.outlet.announced, before + 1)
+
+    def test_told_when(self) -> None:
+        """
+        A broker that does not know it, or has no room, says when it may
+        announce itself; its heartbeat is no reason to do so before.
+        """
+        self.bench.ready()
+        self.bench.hear("reregister", epoch=4, wait=5.0)
+        for _ in range(49):
+            self.bench.core.beat_heard(4, self.bench.now)
+            self.bench.advance(0.1)
+        self.assertEqual(self.outlet.announced, 1)
+        self.bench.advance(0.2)
+        self.assertEqual(self.outlet.announced, 2)
+        self.bench.hear("refuse", code="busy", error="Full.", after=20.0)
+        self.bench.advance(19.9)
+        self.assertEqual(self.outlet.announced, 2)
+        self.bench.advance(4.2)
+        self.assertEqual(self.outlet.announced, 3)
+
+    def test_grace(self) -> None:
+        """
+        No pause is so long that a broker which is back for its whole grace
+        would not hear of it.
+        """
+        self.bench.core.start(self.bench.now)
+        self.bench.hear("welcome", number=7, epoch=3, interval=0.5, liveness=5, grace=2.5)
+        self.bench.hear("farewell", wait=0.1)
+        times, before = [], self.outlet.announced
+        for _ in range(600):
+            self.bench.advance(0.1, hear=False)
+            if self.outlet.announced > before:
+                before = self.outlet.announced
+                times.append(self.bench.now)
+        self.assertLess(max(b - a for a, b in pairwise(times)), 1.0)
+
     def test_farewell(self) -> None:
         """
         A broker that stops is left alone as long as it says.

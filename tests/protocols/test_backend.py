@@ -195,8 +195,10 @@ class MessageTests(Case):
         for message in ("beat", "pong", "drain", "unregister"):
             self.say(message, peer=b"stranger", nonce="1")
         self.say("result", peer=b"stranger", part=1, attempt=1)
+        # Each has a moment of its own to come back.
         self.assertEqual(
-            self.transport.to(b"stranger"), [{"message": "reregister", "epoch": 3}] * 5
+            self.transport.to(b"stranger"),
+            [{"message": "reregister", "epoch": 3, "wait": n / 1000} for n in range(5)],
         )
         self.assertEqual((self.counters["strangers"], self.agents.told), (5, []))
         self.assertEqual(list(self.backend._routes), [ADDRESS])
@@ -247,9 +249,10 @@ class RouteTests(Case):
                     "interval": 2.0,
                     "liveness": 5,
                     "held": [[1, 2]],
+                    "grace": 30.0,
                 },
-                {"message": "refuse", "code": "busy", "error": "No."},
-                {"message": "reregister", "epoch": 3},
+                {"message": "refuse", "code": "busy", "error": "No.", "after": 0.0},
+                {"message": "reregister", "epoch": 3, "wait": 0.001},
                 {"message": "cancel", "part": 5, "attempt": 2},
                 {"message": "input", "part": 5, "attempt": 2},
                 {"message": "farewell", "wait": 1.0},

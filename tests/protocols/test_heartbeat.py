@@ -31,7 +31,11 @@ class HeartbeatTests(SynchronousTestCase):
         heartbeat.beat()
         transport.closed = True
         heartbeat.beat()
+        transport.closed = False
+        heartbeat.spread = 2.5
+        heartbeat.beat()
         heartbeat.connectionLost(done())
         heartbeat.beat()
         heartbeat.messageReceived([b"anything"])
-        self.assertEqual(transport.sent, [[b"BEAT", b'{"epoch":3,"interval":2.0,"pid":4711}']])
+        said = b'{"epoch":3,"interval":2.0,"pid":4711,"spread":%s}'
+        self.assertEqual(transport.sent, [[b"BEAT", said % b"0.0"], [b"BEAT", said % b"2.5"]])
