@@ -17,8 +17,10 @@ from twisted.application.service import IService
 from twisted.internet.interfaces import IReactorCore
 from twisted.python import usage
 from twisted.python.failure import Failure
+from twisted.python.reflect import namedAny
 
 from jobroute import __version__, log
+from jobroute.clock import steady
 from jobroute.config import SOCKETS, Settings, load, read_file
 from jobroute.errors import ConfigurationError, JobrouteError
 from jobroute.lock import DataDirectory
@@ -195,6 +197,9 @@ def makeService(options: Options, reactor: Any = None, **parts: Any) -> IService
     if parent.get("uid") is not None:
         gid = parent.get("gid")
         directory.owner = parent["uid"], -1 if gid is None else gid
+    if reactor is None:
+        reactor = namedAny("twisted.internet.reactor")
+    steady(reactor)
     service = BrokerProcess(settings, reactor, directory=directory, **parts)
     # twist has no such option: it never is a daemon.
     service.daemon = not parent.get("nodaemon", True)

@@ -17,6 +17,7 @@ from twisted.python.reflect import namedAny
 
 from jobroute.agent.agent import Agent
 from jobroute.agent.functions import marked_name, resolve
+from jobroute.clock import steady
 from jobroute.config import LOG_LEVELS, default_data_dir, frontend_url
 from jobroute.errors import ConfigurationError
 from jobroute.log import set_level
@@ -145,6 +146,7 @@ def run(
     globalLogBeginner.beginLoggingTo([textFileLogObserver(stderr)], redirectStandardIO=False)
     # The functions' modules have had their chance to choose a reactor.
     reactor: Any = namedAny("twisted.internet.reactor")
+    steady(reactor)
     status: list[int] = []
 
     def stopped(result: Failure | None) -> None:

@@ -46,6 +46,9 @@ from jobroute.wire.backend import BEAT, Beat, BrokerMessage, encode_announcement
 #: Partial results that may wait for room, of all functions together.
 MAX_BLOCKED = 10_000
 
+#: A timer that is late by more seconds was set by a clock that was set back.
+_LATE = 1.0
+
 #: Seconds that the timer rests after a bug.
 _REST = 1.0
 
@@ -356,7 +359,8 @@ class Incarnation:
         if self._closed or when == float("inf"):
             return
         if timer is not None and timer.active():
-            if self._timer_at <= when:
+            late = self._clock.monotonic() - self._timer_at > _LATE
+            if self._timer_at <= when and not late:
                 return
             timer.cancel()
         delay = min(max(when - self._clock.monotonic(), least), 3600.0)

@@ -75,7 +75,6 @@ class Dispatcher:
     _counters: dict[str, int]
     _ask_again: float = field(default=0.0, init=False)
     _retention: float = field(default=0.0, init=False)
-    _began: float | None = field(default=None, init=False)
 
     # -- Jobs in -------------------------------------------------------------
 
@@ -295,21 +294,11 @@ class Dispatcher:
         if now >= self._retention:
             self._retention = now + RETENTION_INTERVAL
             limits = self._settings.limits
-            before = self._today(now) - self._settings.retention
+            before = self._verdicts.dates.today() - self._settings.retention
             self._journal.append(Forgotten(before, limits.jobs, limits.events))
         self._verdicts.calls.purge(now)
         self._verdicts.recent.purge(now)
         self._journal.flush()
-
-    def _today(self, now: float) -> float:
-        """
-        The wall clock, but not what it leapt ahead: that must not cost
-        anybody his history.
-        """
-        wall = self._clock.wall()
-        if self._began is None:
-            self._began = wall - now
-        return min(wall, self._began + now)
 
     def _wait_over(self, wait: Wait) -> None:
         del wait.job.waits[wait]

@@ -155,7 +155,8 @@ class Recovery:
             record.run_limit,
             record.deadline,
             record.submitted,
-            self._now + record.deadline - self._wall,
+            # A clock that was set back gives nobody more time than there was.
+            self._now + min(record.deadline - self._wall, record.deadline - record.submitted),
             False,
             None,
             retry=record.retry,
@@ -191,7 +192,10 @@ class Recovery:
             if job.queue_limit is not None:
                 # When a part came back to the queue nobody knows: not before now.
                 since = record.due or (self._wall if made else job.submitted)
-                part.queue_until = now + job.queue_limit + since - self._wall
+                ahead = since - self._wall
+                if record.due is None:
+                    ahead = min(ahead, 0.0)
+                part.queue_until = now + job.queue_limit + ahead
             if record.due is not None and record.due > self._wall:
                 part.due = now + record.due - self._wall
                 self._deliveries.hold(part)

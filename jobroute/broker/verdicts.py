@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from jobroute.broker.answered import Answered
 from jobroute.broker.clients import Clients
+from jobroute.broker.dates import Dates
 from jobroute.broker.events import Events
 from jobroute.broker.gathering import gather, gather_stored
 from jobroute.broker.journal import Journal
@@ -34,6 +35,7 @@ class Verdicts:
     @ivar recent: the outcomes of stored jobs that ended just now, by
         namespace and id.
     @ivar open: the calls under way.
+    @ivar dates: when they end.
     """
 
     _log = Logger()
@@ -51,6 +53,10 @@ class Verdicts:
     recent: Answered = field(factory=lambda: Answered(keep=10.0), init=False)
     jobs: dict[tuple[str, str], Job] = field(factory=dict, init=False)
     open: dict[Job, None] = field(factory=dict, init=False)
+    dates: Dates = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.dates = Dates(self._clock)
 
     def wait(
         self,
@@ -109,7 +115,7 @@ class Verdicts:
             if not job.open:
                 self._job_over(job)
             return
-        part.ended = self._clock.wall()
+        part.ended = self.dates.ended()
         self._journal.append(
             PartEnded(part.number, verdict, reason, part.agent, part.ended, frames, past)
         )
