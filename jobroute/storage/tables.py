@@ -16,70 +16,13 @@ from msgspec.structs import replace
 from jobroute import model
 from jobroute.errors import NoSuchJob
 from jobroute.model import PartState, Verdict
+from jobroute.storage.kept import KeptJob, KeptPart
 
 
 class Contradiction(Exception):
     """
     A change that contradicts what is stored: a bug of whoever wrote it.
     """
-
-
-@define(eq=False)
-class _Job:
-    record: model.JobRecord
-    payload: model.Frames
-    parts: list[_Part] = field(factory=list)
-    ended: float | None = None
-
-    def restored(self) -> tuple[model.JobRecord, tuple[model.PartRecord, ...]]:
-        """
-        What a broker is told of it when it starts.
-        """
-        record = replace(self.record, header=b"", digest=b"")
-        return record, tuple(part.now() for part in self.parts)
-
-
-@define(eq=False)
-class _Part:
-    """
-    A part; C{record} is what it was like when its job was accepted.
-    """
-
-    record: model.PartRecord
-    state: PartState
-    attempt: int
-    agent: str | None
-    incarnation: str | None
-    cancelling: bool
-    verdict: Verdict | None
-    reason: str | None
-    ended: float | None
-    result: model.Frames = ()
-    partials: dict[int, dict[int, model.Frames]] = field(factory=dict)
-    due: float | None = None
-    past: model.Past | None = None
-    released: bool = False
-
-    def now(self) -> model.PartRecord:
-        """
-        What it is like now.
-        """
-        return replace(
-            self.record,
-            state=self.state,
-            attempt=self.attempt,
-            agent=self.agent,
-            incarnation=self.incarnation,
-            cancelling=self.cancelling,
-            verdict=self.verdict,
-            reason=self.reason,
-            ended=self.ended,
-            frames=len(self.result),
-            partials=max(self.partials.get(self.attempt, ()), default=0),
-            due=self.due,
-            past=self.past,
-            released=self.released,
-        )
 
 
 def _insert(table: dict[Any, Any], key: Any, value: Any, what: str) -> None:
@@ -101,10 +44,10 @@ class Tables:
     event: int = 0
     _agents: dict[str, model.AgentRecord] = field(factory=dict)
     _stopped: set[tuple[str, str]] = field(factory=set)
-    _jobs: dict[int, _Job] = field(factory=dict)
+    _jobs: dict[int, KeptJob] = field(factory=dict)
     _ids: dict[tuple[str, str], int] = field(factory=dict)
-    _open: dict[int, _Job] = field(factory=dict)
-    _parts: dict[int, _Part] = field(factory=dict)
+    _open: dict[int, KeptJob] = field(factory=dict)
+    _parts: dict[int, KeptPart] = field(factory=dict)
     _events: dict[int, model.Event] = field(factory=dict)
     _events_of: dict[int, list[model.Event]] = field(factory=dict)
     #: The numbers of the jobs in order, those of some forgotten ones as well.
@@ -123,13 +66,13 @@ class Tables:
 
     def _job_accepted(self, change: model.JobAccepted) -> None:
         record = change.job
-        job = _Job(record, change.payload)
+        job = KeptJob(record, change.payload)
         _insert(self._jobs, record.number, job, "job")
         _insert(self._ids, (record.namespace, record.id), record.number, "job")
         self._open[record.number] = job
         insort(self._order, record.number)
         for new in change.parts:
-            part = _Part(
+            part = KeptPart(
                 new,
                 new.state,
                 new.attempt,
@@ -268,7 +211,7 @@ class Tables:
         """
         return list(self._events)
 
-    def _job(self, number: int) -> _Job:
+    def _job(self, number: int) -> KeptJob:
         try:
             return self._jobs[number]
         except KeyError:
@@ -380,7 +323,7 @@ class Tables:
         }
 
 
-def _matches(job: _Job, which: model.JobFilter) -> bool:
+def _matches(job: KeptJob, which: model.JobFilter) -> bool:
     record = job.record
     return (
         which.namespace in (None, record.namespace)
@@ -391,7 +334,7 @@ def _matches(job: _Job, which: model.JobFilter) -> bool:
     )
 
 
-def _summary(job: _Job) -> model.JobSummary:
+def _summary(job: KeptJob) -> model.JobSummary:
     verdicts: dict[Verdict, int] = {}
     for part in job.parts:
         if part.verdict is not None:
