@@ -199,7 +199,9 @@ class Reference:
 
         def stop() -> None:
             if key in agent.held and agent.held[key].sent == inf:
-                self.lose(agent, key)
+                del agent.held[key]
+                if self.current(incarnation, key):
+                    self.ends[key[0]] = "cancelled"
 
         self.park(stop)
 

@@ -283,3 +283,28 @@ class LeavingTests(SynchronousTestCase):
                 }
             },
         )
+
+
+class ListedTests(SynchronousTestCase):
+    """
+    Who is listed.
+    """
+
+    def test_on_disk(self) -> None:
+        """
+        Nobody whose number a crash of the broker could take back; but those
+        of earlier epochs, heard or not.
+        """
+        kit = Kit()
+        kit.hold = True
+        agent = kit.stranger("a")
+        agent.announce()
+        agent.pong()
+        self.assertEqual(kit.ask("LIST").result, {})
+        kit.commit()
+        number = kit.ask("LIST").result["a"]["number"]
+        kit.crash()
+        self.assertEqual(kit.ask("LIST").result["a"]["number"], number)
+        kit.hold = True
+        kit.returned(agent).beat()
+        self.assertEqual(kit.ask("LIST").result["a"]["state"], "ready")
