@@ -16,8 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from jobroute.clock import SystemClock
 from jobroute.errors import StorageError
 from jobroute.model import AgentKnown, AgentLeft, AgentRecord, Restored
-from jobroute.storage import aside
+from jobroute.storage import aside, queries
 from jobroute.storage.leap import first_number, latest_epoch
+from jobroute.storage.schema import connect
 from jobroute.storage.sqlite import SQLiteStorage
 from tests.storage.pump import Pump
 from tests.storage.samples import Broker, accepted, life
@@ -175,6 +176,17 @@ class AsideTests(SynchronousTestCase):
             os.unlink(self.path)
         first = "aside-19700101T000000Z"
         self.assertEqual(folders, [first, first + "-2", first + "-3"])
+
+    def test_beyond_the_old(self) -> None:
+        """
+        What the old store has used counts, too: the clock may be behind.
+        """
+        old = self.fill()
+        self.assertIsNotNone(aside.set_aside(self.path, 1.0))
+        with closing(connect(self.path, mode="ro")) as connection:
+            used = queries.totals(connection)
+            copied = queries.copied(connection)
+        self.assertEqual((used.epoch, used.numbers, copied), (old.epoch, old.limit, 1.0))
 
     def test_no_links(self) -> None:
         """
