@@ -42,6 +42,7 @@ from jobroute.broker.finder import Finder
 from jobroute.broker.heartbeat import Heartbeat
 from jobroute.broker.journal import Journal
 from jobroute.broker.numbers import Numbers
+from jobroute.broker.pace import Paces
 from jobroute.broker.pauses import Pauses
 from jobroute.broker.payloads import Payloads
 from jobroute.broker.reads import Reads
@@ -63,7 +64,7 @@ from jobroute.interfaces import (
     IPolicy,
     IStorage,
 )
-from jobroute.model import Restored
+from jobroute.model import Restored, Verdict
 from jobroute.protocols.backend import BackendProtocol
 from jobroute.protocols.frontend import FrontendProtocol
 from jobroute.protocols.heartbeat import HeartbeatProtocol
@@ -193,7 +194,10 @@ def assemble(
     roster, services = Roster(), Services(policy)
     clients, timers = Clients(limits), Timers()
     watch: IHeartbeat = heartbeat or Heartbeat(settings.heartbeat_interval, settings.liveness)
-    admission = Admission(limits, roster, services, clients, journal)
+    chance = random or SystemRandom()
+    verdict_names = [f"verdicts_{verdict.value}" for verdict in Verdict]
+    paces = Paces(clock, chance, journal, lambda: sum(counters[name] for name in verdict_names))
+    admission = Admission(limits, roster, services, clients, journal, paces)
     verdicts = Verdicts(
         limits,
         clock,
@@ -205,7 +209,7 @@ def assemble(
         counters,
         Payloads(limits.payload_cache),
     )
-    retries = Retries(random or SystemRandom())
+    retries = Retries(chance)
     contents = Contents(storage)
     deliveries = Deliveries(
         clock,
@@ -278,7 +282,7 @@ def assemble(
         backend.route,
     )
     registry = Registry()
-    doer: IController = controller or Controller(registry, counters)
+    doer: IController = controller or Controller(registry, counters, paces)
     beats = HeartbeatProtocol(settings.heartbeat_interval, os.getpid())
     protocols: dict[str, IMessageProtocol] = {
         "frontend": FrontendProtocol(doer, reactor, limits, counters),
@@ -304,7 +308,7 @@ def assemble(
         protocols,
         recovery,
     )
-    submissions = Submissions(dispatcher, storage, journal, clients, limits, counters)
+    submissions = Submissions(dispatcher, storage, journal, clients, limits, counters, paces)
     finder, reads = Finder(storage), Reads(limits)
     calls = verdicts.calls
     again = Resubmission(dispatcher, submissions, storage, finder)

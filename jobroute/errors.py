@@ -257,9 +257,15 @@ class WaitTimeout(CommandError):
 class Busy(CommandError):
     """
     A limit is reached; try again later.
+
+    @ivar retry_after: in how many seconds, as far as is known.
     """
 
     code = "busy"
+
+    def __init__(self, text: str = "", retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class StorageUnavailable(Busy):

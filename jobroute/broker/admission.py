@@ -13,6 +13,7 @@ from attrs import define, field
 
 from jobroute.broker.clients import Clients
 from jobroute.broker.journal import Journal
+from jobroute.broker.pace import Paces
 from jobroute.broker.roster import Agent, Roster
 from jobroute.broker.services import Services
 from jobroute.config import Limits
@@ -70,6 +71,7 @@ class Admission:
     _services: Services
     _clients: Clients
     _journal: Journal
+    _paces: Paces
     stopping: bool = field(default=False, init=False)
     trouble: StorageError | None = field(default=None, init=False)
 
@@ -80,14 +82,17 @@ class Admission:
         @raise Busy: if there is none; its subclasses say why.
         """
         if self.stopping:
-            raise Stopping("The broker is stopping; try again later.")
+            raise Stopping("The broker is stopping; try again later.", self._paces.outage())
         if not volatile:
             if self.trouble is not None:
                 raise StorageUnavailable(
-                    f"Nothing new is accepted while the storage cannot write: {self.trouble}"
+                    f"Nothing new is accepted while the storage cannot write: {self.trouble}",
+                    self._paces.outage(),
                 )
             if self._journal.backlog > self._limits.journal:
-                raise StorageUnavailable("The storage does not keep up; try again later.")
+                raise StorageUnavailable(
+                    "The storage does not keep up; try again later.", self._paces.disk()
+                )
         service = self._services.get(request.service)
         if service is None:
             if len(self._services) >= self._limits.services:
@@ -96,9 +101,14 @@ class Admission:
         if queued + parts > self._limits.queued_parts:
             raise Busy(
                 f"The queue of {request.service} has {queued} parts, {parts} would follow, and "
-                f"{self._limits.queued_parts} is the limit; try again later."
+                f"{self._limits.queued_parts} is the limit; try again later.",
+                None if service is None else self._paces.queue(service, parts),
             )
-        self._clients.check(request.client)
+        try:
+            self._clients.check(request.client)
+        except Busy as e:
+            e.retry_after = self._paces.jobs()
+            raise
 
     def resolve(self, request: JobRequest) -> list[tuple[str, ...] | None]:
         """

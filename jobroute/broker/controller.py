@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jobroute.broker.commands.base import LATER, Registry
+from jobroute.broker.pace import Paces
 from jobroute.errors import InternalError, JobrouteError
 from jobroute.interfaces import AnswerKind, Caller, IController, IReplyTo
 from jobroute.log import Logger
@@ -30,6 +31,7 @@ class Controller:
 
     _registry: Registry
     _counters: dict[str, int]
+    _paces: Paces
     _bugs: int = field(default=0, init=False)
 
     def execute(
@@ -48,6 +50,7 @@ class Controller:
             command, checked = self._registry.prepare(name, properties, caller)
             result = command.execute(checked, payload, caller, reply_to)
         except JobrouteError as e:
+            self._paces.mark(e)
             reply_to.answer(AnswerKind.ERROR, e)
         except Exception:
             bug = self._bug(Failure(), name)
@@ -70,6 +73,7 @@ class Controller:
         error = failure.value
         if not isinstance(error, JobrouteError):
             error = self._bug(failure, name)
+        self._paces.mark(error)
         reply_to.answer(AnswerKind.ERROR, error)
 
     def _bug(self, failure: Failure, name: str) -> InternalError:

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from jobroute.broker.admission import digest
 from jobroute.broker.clients import Clients
 from jobroute.broker.journal import Journal
+from jobroute.broker.pace import Paces
 from jobroute.broker.parts import Job
 from jobroute.config import Limits
 from jobroute.errors import Busy, InternalError, JobConflict, JobrouteError
@@ -46,6 +47,7 @@ class Submissions:
     _clients: Clients
     _limits: Limits
     _counters: dict[str, int]
+    _paces: Paces
     _claimed: int = field(default=0, init=False)
     _claims: dict[_Key, list[tuple[JobRequest, Callable[[Answer], None]]]] = field(
         factory=dict, init=False
@@ -84,6 +86,7 @@ class Submissions:
             try:
                 self._claim(request)
             except Busy as e:
+                self._paces.mark(e)
                 tell(e)
                 continue
             self._claims.setdefault(key, []).append((request, tell))
@@ -128,6 +131,7 @@ class Submissions:
         try:
             self._dispatcher.submit(request, digest, lambda job: tell(_said(job, existing=False)))
         except JobrouteError as e:
+            self._paces.mark(e)
             tell(e)
 
     def _found(self, found: dict[str, JobRecord], namespace: str, ids: list[str]) -> None:

@@ -16,7 +16,7 @@ from jobroute.client.outcomes import Submitted
 from jobroute.client.reading import read_submitted_many
 from jobroute.client.refusals import refusal
 from jobroute.client.request import Request
-from jobroute.errors import JobrouteError
+from jobroute.errors import Busy, JobrouteError
 from jobroute.model import Frames
 
 #: What became of many jobs, in order.
@@ -39,7 +39,11 @@ class Batch:
     #: For each job its error, or whether it is sent under an id of the user's.
     _places: list[JobrouteError | bool] = field(factory=list, init=False)
     _entries: list[bytes] = field(factory=list, init=False)
-    _payload: list[bytes] = field(factory=list, init=False)
+    _payload: list[Frames] = field(factory=list, init=False)
+    #: What became of those that were sent, and which are still to be.
+    _said: list[Submitted | JobrouteError | None] = field(factory=list, init=False)
+    _open: list[int] = field(factory=list, init=False)
+    _request: Request[Many] | None = field(default=None, init=False)
     _payload_size: int = field(default=0, init=False)
 
     def has_room(self, entry: int, payload: int) -> bool:
@@ -69,7 +73,7 @@ class Batch:
         self.size += len(entry) + 1
         self._payload_size += sum(map(len, frames))
         self._entries.append(entry)
-        self._payload.extend(frames)
+        self._payload.append(frames)
         self._places.append(chosen)
 
     def request(self) -> Request[Many] | Many:
@@ -78,28 +82,58 @@ class Batch:
         """
         if not self._entries:
             return [place for place in self._places if isinstance(place, JobrouteError)]
-        properties = {**self.whose, "jobs": [msgspec.Raw(entry) for entry in self._entries]}
-        payload = (b"".join(self._payload),) if self._payload else ()
-        return Request(
+        self._open = list(range(len(self._entries)))
+        self._said = [None] * len(self._entries)
+        self._request = Request(
             "SUBMIT_MANY",
-            properties,
+            {},
             self._read,
-            payload,
             timeout=self.timeout,
             retry=self.retry,
+            rest=None if self.retry is None else self._done,
         )
+        self._fill(self._request)
+        return self._request
+
+    def _fill(self, request: Request[Many]) -> None:
+        """
+        Let the request have the jobs that are still to be sent.
+        """
+        jobs = [msgspec.Raw(self._entries[place]) for place in self._open]
+        payload = b"".join(frame for place in self._open for frame in self._payload[place])
+        frames = any(self._payload[place] for place in self._open)
+        request.properties = {**self.whose, "jobs": jobs}
+        request.payload = (payload,) if frames else ()
 
     def _read(self, value: Any, frames: Frames) -> Many:
-        said = iter(read_submitted_many(value, len(self._entries)))
+        """
+        @raise Busy: if some were refused, and are to be sent again.
+        """
+        busy: dict[int, Busy] = {}
+        for place, each in zip(
+            self._open, read_submitted_many(value, len(self._open)), strict=True
+        ):
+            said = refusal(*each) if isinstance(each, tuple) else each
+            self._said[place] = said
+            if isinstance(said, Busy):
+                busy[place] = said
+        if busy and self._request is not None and self.retry is not None:
+            self._open = list(busy)
+            self._fill(self._request)
+            raise max(busy.values(), key=lambda error: error.retry_after or 0.0)
+        return self._done()
+
+    def _done(self) -> Many:
+        said = iter(self._said)
         done: Many = []
         for place in self._places:
             if isinstance(place, JobrouteError):
                 done.append(place)
                 continue
             each = next(said)
-            if isinstance(each, tuple):
-                done.append(refusal(*each))
-            else:
+            assert each is not None
+            if isinstance(each, Submitted) and not place:
                 # A random id is there before only because it was sent again.
-                done.append(each if place else attrs.evolve(each, existing=False))
+                each = attrs.evolve(each, existing=False)
+            done.append(each)
         return done

@@ -22,7 +22,7 @@ from attrs import define, field
 
 from jobroute.client.outbox import PAUSE, Outbox
 from jobroute.client.pulse import Pulse
-from jobroute.client.refusals import refusal
+from jobroute.client.refusals import asked_after, refusal
 from jobroute.client.request import Again, Request
 from jobroute.errors import (
     BadMessage,
@@ -43,10 +43,6 @@ MOST_BYTES = 256 * 1024 * 1024
 #: A wait is asked again after so many seconds, then after twice as many, …
 _PATIENCE = 30.0
 _MOST_PATIENCE = 3600.0
-
-#: The first and the longest pause before a busy broker is asked again.
-_PAUSE = 0.05
-_MOST_PAUSE = 5.0
 
 
 @define(eq=False)
@@ -331,13 +327,18 @@ class Core:
             if request.streams is not None and request.streams.received(answer, latest):
                 self._timer(now + self.pulse.interval / 4, request, "ask")
         elif answer.error is not None:
-            error = refusal(answer.error, answer.code)
+            error = refusal(answer.error, answer.code, answer.retry_after)
             if isinstance(error, Busy) and self._pauses(request, error, latest, now):
                 return
             self._finish(request, error)
         else:
             try:
+                if request.rest is not None and not latest:
+                    return
                 value = request.decode(answer.result, answer.payload)
+            except Busy as e:
+                if not self._pauses(request, e, latest, now):
+                    self._finish(request, None, request.rest and request.rest())
             except BadMessage as e:
                 self.bad += 1
                 self._finish(request, e)
@@ -353,8 +354,7 @@ class Core:
         waits = request.command == "WAIT"
         # The call itself was not refused, only the question after it.
         asked = request.again is Again.WAIT and request.asked_again
-        pause = min(_PAUSE * 2 ** min(request.refused, 16), _MOST_PAUSE)
-        pause *= self.random.uniform(0.5, 1.0)
+        pause = asked_after(error, request.refused, self.random)
         request.refused += 1
         if not waits and not asked:
             if request.retry is None or now + pause - request.begun >= request.retry:

@@ -39,6 +39,7 @@ class _Submitted(msgspec.Struct):
 class _Refused(msgspec.Struct):
     error: str
     code: str
+    retry_after: float | None = None
 
 
 class _SubmittedMany(msgspec.Struct):
@@ -154,7 +155,7 @@ def read_submitted(value: Any, frames: Frames) -> Submitted:
     return Submitted(said.job, said.number, said.parts, said.existing)
 
 
-def read_submitted_many(value: Any, count: int) -> list[Submitted | tuple[str, str]]:
+def read_submitted_many(value: Any, count: int) -> list[Submitted | tuple[str, str, float | None]]:
     """
     The answer to C{SUBMIT_MANY}.
 
@@ -166,11 +167,11 @@ def read_submitted_many(value: Any, count: int) -> list[Submitted | tuple[str, s
         raise BadMessage(
             f"The broker's answer is wrong: it is about {len(said)} jobs, not {count}."
         )
-    done: list[Submitted | tuple[str, str]] = []
+    done: list[Submitted | tuple[str, str, float | None]] = []
     for each in said:
         if "error" in each:
             refused = _convert(each, _Refused)
-            done.append((refused.error, refused.code))
+            done.append((refused.error, refused.code, refused.retry_after))
         else:
             done.append(read_submitted(each, ()))
     return done

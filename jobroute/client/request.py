@@ -124,6 +124,8 @@ class Request(Generic[T]):
         busy; L{None} is not at all.
     @ivar token: the secret name of a call.
     @ivar undo: names what to C{CANCEL} if nobody waits any more.
+    @ivar rest: what there is when some of it was refused by a busy broker,
+        which C{decode} says by raising L{jobroute.errors.Busy}.
     @ivar finished: told when it has its outcome.
     """
 
@@ -138,6 +140,7 @@ class Request(Generic[T]):
     token: str | None = None
     undo: dict[str, Any] | None = None
     streams: Streams | None = None
+    rest: Callable[[], T] | None = None
     finished: Callable[[Request[T]], None] = field(default=lambda request: None)
 
     done: bool = field(default=False, init=False)

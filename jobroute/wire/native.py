@@ -14,7 +14,7 @@ from attrs import frozen
 from msgspec import Raw
 
 from jobroute.config import Limits
-from jobroute.errors import BadMessage, BadVersion, JobrouteError, TooLarge
+from jobroute.errors import BadMessage, BadVersion, Busy, JobrouteError, TooLarge
 from jobroute.model import Frames
 from jobroute.wire import text
 
@@ -146,6 +146,8 @@ def encode_error(envelope: list[bytes], id: Raw, error: JobrouteError) -> list[b
     Write an error answer as a ROUTER sends it.
     """
     message: dict[str, Any] = {"error": str(error), "code": error.code}
+    if isinstance(error, Busy) and error.retry_after is not None:
+        message["retry_after"] = error.retry_after
     if id:
         message = {"id": id, **message}
     return [*envelope, _encode(message)]
@@ -165,6 +167,7 @@ class Answer(msgspec.Struct):
     result: Any = None
     error: str | None = None
     code: str = ""
+    retry_after: float | None = None
     progress: Any = None
     partial: Any = None
     part: Any = None

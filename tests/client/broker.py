@@ -22,12 +22,14 @@ class FakeBroker:
     C{refusals} times, C{large} has its results left out.
 
     @ivar send: sends an answer, envelope included.
+    @ivar retry_after: when whoever is refused since it is busy is to come back.
     @ivar seen: every request but C{PING} without agents.
     """
 
     send: Callable[[Frames], None]
     epoch: int = 1
     refusals: int = 2
+    retry_after: float | None = None
     seen: list[dict[str, Any]] = field(factory=list)
     jobs: dict[str, dict[str, Any]] = field(factory=dict)
     tokens: dict[str, str] = field(factory=dict)
@@ -89,7 +91,10 @@ class FakeBroker:
         """
         An error.
         """
-        self._send(where, {"error": text, "code": code}, [])
+        said: dict[str, Any] = {"error": text, "code": code}
+        if code == "busy" and self.retry_after is not None:
+            said["retry_after"] = self.retry_after
+        self._send(where, said, [])
 
     def outcome(self, where: tuple[Frames, int], job: str) -> None:
         """

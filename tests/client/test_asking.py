@@ -23,7 +23,7 @@ from jobroute.client.questions import broker_url
 from jobroute.client.request import Again, Request
 from jobroute.client.specs import JobSpec, job_spec
 from jobroute.config import Limits
-from jobroute.errors import BadProperty, NotEnoughAgents, TooLarge
+from jobroute.errors import BadProperty, Busy, NotEnoughAgents, TooLarge
 from jobroute.model import Retry, Target, Verdict
 from jobroute.wire.native import decode_request, encode_request
 from tests.client.rig import StoppedClock
@@ -303,6 +303,38 @@ class BatchTests(Base):
         for request in requests:
             frames = encode_request(10**9, request.command, request.properties, request.payload)
             decode_request([b"id", *frames], limits)
+
+    def batch(self, retry: bool) -> Any:
+        """
+        Three jobs in one message.
+        """
+        jobs = [{"job": job, "payload": [job.encode()]} for job in "abc"]
+        [request] = self.asking.submit_many(
+            jobs, JobSpec(service="echo"), timeout=None, retry=retry
+        )
+        return request
+
+    def test_busy(self) -> None:
+        """
+        Those that a busy broker refused are sent again, with their payloads,
+        if that is asked for.
+        """
+        done = {"job": "b", "number": 1, "parts": 1, "existing": False}
+        busy = [{"error": "Busy.", "code": "busy", "retry_after": after} for after in (1.5, 2.5)]
+        request = self.batch(retry=True)
+        error = self.assertRaises(Busy, request.decode, {"jobs": [busy[0], done, busy[1]]}, ())
+        self.assertEqual(error.retry_after, 2.5)
+        sent = [msgspec.json.decode(job) for job in request.properties["jobs"]]
+        self.assertEqual([job["job"] for job in sent], ["a", "c"])
+        self.assertEqual(request.payload, (b"ac",))
+        assert request.rest is not None
+        self.assertEqual([type(each) for each in request.rest()], [Busy, Submitted, Busy])
+        refused = {"error": "No.", "code": "too-large"}
+        said = request.decode({"jobs": [{**done, "job": "a"}, refused]}, ())
+        self.assertEqual([type(each) for each in said], [Submitted, Submitted, TooLarge])
+        self.assertEqual([each.job for each in said[:2]], ["a", "b"])
+        said = self.batch(retry=False).decode({"jobs": [busy[0], done, done]}, ())
+        self.assertEqual(said[0].retry_after, 1.5)
 
     def test_too_large_alone(self) -> None:
         """

@@ -324,6 +324,26 @@ class CoreTests(SynchronousTestCase):
             self.assertIsNone(request.error)
             self.assertTrue(request.done)
 
+    def test_retry_after(self) -> None:
+        """
+        It is asked again when it says so, not before, and not at all if
+        there is no time for that.
+        """
+        broker = self.rig.broker
+        broker.refusals, broker.retry_after = 1, 7.5
+        request = self.rig.submit("busy", retry=True, timeout=20)
+        self.rig.advance(7.4)
+        self.assertEqual(len(broker.of("SUBMIT")), 1)
+        self.rig.advance(0.5)
+        self.assertEqual(len(broker.of("SUBMIT")), 2)
+        self.assertIsNone(request.error)
+        broker.refusals = 1
+        request = self.rig.submit("busy", retry=True, timeout=5)
+        self.rig.exchange()
+        self.error(request, Busy)
+        assert isinstance(request.error, Busy)
+        self.assertEqual(request.error.retry_after, 7.5)
+
     def test_busy_before(self) -> None:
         """
         That an earlier question was refused says nothing of the latest.

@@ -14,7 +14,7 @@ from msgspec import Raw
 from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.config import Limits
-from jobroute.errors import BadMessage, BadVersion, JobrouteError, NoSuchJob, TooLarge
+from jobroute.errors import BadMessage, BadVersion, Busy, JobrouteError, NoSuchJob, TooLarge
 from jobroute.wire.native import (
     Malformed,
     decode_answer,
@@ -222,7 +222,10 @@ class RoundTests(SynchronousTestCase):
         """
         Errors.
         """
+        busy = encode_error([b"me", b""], Raw(b"7"), Busy("Later.", 2.5))
+        self.assertEqual(decode_answer(busy[1:]).retry_after, 2.5)
         frames = encode_error([b"me", b""], Raw(b"7"), NoSuchJob("There is none."))
+        self.assertIsNone(decode_answer(frames[1:]).retry_after)
         answer = decode_answer(frames[1:])
         self.assertEqual(
             (answer.id, answer.error, answer.code, answer.final),

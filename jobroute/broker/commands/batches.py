@@ -31,7 +31,7 @@ from jobroute.broker.commands.jobs import (
 from jobroute.broker.services import Services
 from jobroute.broker.submissions import Answer, Submissions
 from jobroute.config import Limits
-from jobroute.errors import BadProperty, JobrouteError, TooLarge
+from jobroute.errors import BadProperty, Busy, JobrouteError, TooLarge
 from jobroute.interfaces import AnswerKind, Caller, IReplyTo
 from jobroute.model import Frames, JobRequest, Target
 from jobroute.wire import text
@@ -172,6 +172,16 @@ class _Batch:
         return max(1, names + (0 if service is None else len(service.agents)))
 
 
+def described(error: JobrouteError) -> dict[str, Any]:
+    """
+    What is said of a job that was refused.
+    """
+    said: dict[str, Any] = {"error": str(error), "code": error.code}
+    if isinstance(error, Busy) and error.retry_after is not None:
+        said["retry_after"] = error.retry_after
+    return said
+
+
 @define(eq=False, repr=False)
 class SubmitMany(Command):
     """
@@ -239,9 +249,7 @@ class SubmitMany(Command):
         def done(given: Sequence[Answer]) -> None:
             said = iter(given)
             jobs = [
-                {"error": str(answer), "code": answer.code}
-                if isinstance(answer, JobrouteError)
-                else answer
+                described(answer) if isinstance(answer, JobrouteError) else answer
                 for answer in (next(said) if a is None else a for a in answers)
             ]
             reply_to.answer(AnswerKind.RESULT, {"jobs": jobs})
