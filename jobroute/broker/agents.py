@@ -273,6 +273,8 @@ class Agents:
         if agent is None:
             return
         now = self._clock.monotonic()
+        # This may be the first that a broker reads which stood still.
+        self._forgive(now)
         named = {(h.part, h.attempt): None for h in held}
         for key, attempt in list(agent.held.items()):
             if key in named:

@@ -226,6 +226,10 @@ def attempt_begun_once(evidence: Evidence) -> Iterator[Broken]:
             seen[attempt] = work.who
 
 
+#: What an agent says of an attempt that it holds no more.
+OVER = ("result", "failure", "refused", "cancelled")
+
+
 def one_holder(evidence: Evidence) -> Iterator[Broken]:
     """
     While an agent's lease is live nobody else is given its part.
@@ -237,7 +241,7 @@ def one_holder(evidence: Evidence) -> Iterator[Broken]:
             ):
                 continue
             since = later.entry.at - evidence.times.lease + evidence.times.interval / 2
-            renewed = [at for at in _renewals(evidence, earlier) if since < at < later.entry.at]
+            renewed = _renewals(evidence, earlier, since, later.entry.at)
             # Another one that comes under the name of one who does not answer takes all it has.
             if renewed and not evidence.displaced(earlier.who, since, later.entry.at):
                 yield Broken(
@@ -248,19 +252,24 @@ def one_holder(evidence: Evidence) -> Iterator[Broken]:
                 )
 
 
-def _renewals(evidence: Evidence, work: Work) -> list[float]:
+def _renewals(evidence: Evidence, work: Work, since: float, until: float) -> list[float]:
     """
-    When the broker heard that an agent holds an attempt, and did not know
-    better.
+    When the broker heard in a span of time that an agent holds an attempt,
+    and did not know better at its end.
     """
     renewals: list[float] = []
     for entry in evidence.heard_of(work.who):
+        if entry.at > until:
+            break
+        if (entry.get("part"), entry.get("attempt")) == work.key and entry.said["message"] in OVER:
+            # It has let go of it, though its function may go on.
+            return []
         over = evidence.cancels.get((entry.said["agent"], *work.key))
         if over is not None and entry.at >= over:
-            break
+            continue
         if work.key in _held(entry.get("held")) and not evidence.stranger(entry):
             renewals.append(entry.at)
-    return renewals
+    return [at for at in renewals if since < at < until]
 
 
 def _held(held: object) -> set[tuple[int, int]]:

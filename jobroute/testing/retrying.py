@@ -52,6 +52,8 @@ def retried_in_time(evidence: Evidence) -> Iterator[Broken]:
     due nor after the deadline.
     """
     stepped = evidence.stepped() > 0 or bool(evidence.history.of("jump"))
+    away = evidence.times.slack + evidence.stalled() + evidence.downtime(0.0, evidence.end)
+    away += evidence.frozen("broker", 0.0, evidence.end)
     for stored, part, _ in evidence.parts():
         job = stored.history.job
         worth = (job.retry or Retry()).on
@@ -61,7 +63,7 @@ def retried_in_time(evidence: Evidence) -> Iterator[Broken]:
                 continue
             where = f"Attempt {event.attempt} of part {part.index} of job {stored.id}"
             if event.kind == "part.delivered":
-                late = event.at - job.deadline - evidence.times.slack
+                late = event.at - job.deadline - away
                 if not stepped and (event.at < due - 0.01 or late > 0):
                     text = f"{where} was made at {event.at:.3f}, due at {due:.3f}, and may be"
                     yield Broken(f"{text} until {job.deadline:.3f}.", (stored.id,), (part.number,))

@@ -217,16 +217,18 @@ def _heard_throughout(evidence: Evidence, who: str, key: tuple[int, int]) -> boo
     ]
     if not over:
         return False
+    # A result that is not complete does not count, and has to be held.
+    until = min(over[0], lost) if key not in evidence.lost_at else lost
     before = [entry.at for entry in known if entry.at <= since]
-    meanwhile = [entry for entry in known if since < entry.at <= over[0]]
+    meanwhile = [entry for entry in known if since < entry.at <= until]
     named = [e.at for e in meanwhile if key in [tuple(held) for held in e.get("held") or ()]]
     heard = [*before[-1:], *(entry.at for entry in meanwhile)]
     if broker:
         # All that counts is that it came back in time, and was heard from then on.
-        if not named or named[0] - since > evidence.times.grace * 0.9 or over[0] > lost:
+        if not named or named[0] - since > evidence.times.grace * 0.9:
             return False
-        return not (_lapsed(evidence, heard) or _lapsed(evidence, [*named, over[0]]))
-    return not (_lapsed(evidence, heard) or _lapsed(evidence, [since, *named, over[0]]))
+        return not (_lapsed(evidence, heard) or _lapsed(evidence, [*named, until]))
+    return not (_lapsed(evidence, heard) or _lapsed(evidence, [since, *named, until]))
 
 
 def _lapsed(evidence: Evidence, moments: list[float]) -> bool:
@@ -269,6 +271,11 @@ def known_while_heard(evidence: Evidence) -> Iterator[Broken]:
                     "seconds of silence."
                 )
         elif entry.what == "heard":
+            since = heard.get(place, entry.at)
+            silence = entry.at - since - evidence.frozen("broker", since, entry.at)
+            if message == "pong" and silence >= evidence.times.lease * 0.9:
+                # It may have been forgotten before, and is coming back.
+                welcome.discard(place)
             heard[place] = entry.at
 
 

@@ -55,6 +55,21 @@ class StandstillTests(SynchronousTestCase):
         kit.advance(12, *agents[1:])
         self.assertEqual(len(kit.broker.roster), 4)
 
+    def test_read_before_anything_else(self) -> None:
+        """
+        When a broker that was stopped goes on, the first that it reads may be
+        a beat that crossed a delivery: that loses nothing.
+        """
+        kit = Kit()
+        agent = kit.agent("a")
+        kit.broker.tick()
+        kit.submit(job="j")
+        kit.clocks.advance(1000)
+        agent.beat()
+        self.assertEqual([delivery.attempt for delivery in agent.deliveries], [1, 1])
+        agent.result()
+        self.assertEqual(kit.verdicts("j"), {"succeeded": 1})
+
     def test_whole_grace(self) -> None:
         """
         An agent that comes back late in the grace period, and never got its
