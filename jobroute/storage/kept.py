@@ -67,7 +67,7 @@ class KeptPart:
             reason=self.reason,
             ended=self.ended,
             frames=len(self.result),
-            partials=max(self.partials.get(self.attempt, ()), default=0),
+            partials=max(self.partials.get(self.attempt, ()), default=0) if self.attempt else 0,
             due=self.due,
             past=self.past,
             released=self.released,

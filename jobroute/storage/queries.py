@@ -33,10 +33,11 @@ from jobroute.storage.rows import (
     EVENT,
     JOB,
     JOB_ENDED,
-    PART_READ,
+    PART_FRESH,
     SELECT_PART,
     agent_record,
     event_record,
+    fresh_part,
     job_record,
     part_record,
     unpack_frames,
@@ -96,14 +97,20 @@ def unended(connection: Connection) -> Iterator[tuple[JobRecord, tuple[PartRecor
         f"SELECT {_JOB_RESTORED} FROM job WHERE ended IS NULL ORDER BY number"
     )
     parts = connection.execute(
-        f"SELECT {PART_READ} FROM job CROSS JOIN part ON part.job = job.number "
+        f"SELECT {PART_FRESH} FROM job CROSS JOIN part ON part.job = job.number "
         "WHERE job.ended IS NULL ORDER BY job.number, part.place"
     )
     row = next(parts, None)
     for job in jobs:
         own: list[PartRecord] = []
         while row is not None and row[1] == job[0]:
-            own.append(part_record(row))
+            part = fresh_part(row)
+            if part is None:
+                # Something happened to it, which is true of few.
+                number = (row[0],)
+                found = connection.execute(SELECT_PART + "WHERE number = ?", number).fetchone()
+                part = part_record(found)
+            own.append(part)
             row = next(parts, None)
         yield job_record(job), tuple(own)
 

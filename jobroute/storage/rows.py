@@ -75,14 +75,21 @@ AGENT = ("name", "number", "incarnation", "description", "living")
 #: Where a job's row has the time of its end.
 JOB_ENDED = JOB.index("ended")
 
-#: What reads a part; behind its row stand the latest partial result of its
-#: latest attempt, and whether it was released.
-PART_READ = (
-    f"{', '.join('part.' + column for column in PART)}, coalesce((SELECT max(sequence) "
-    "FROM partial WHERE partial.part = part.number AND partial.attempt = part.attempt), 0), "
-    "part.released"
+#: Reads a part; behind its row stand the latest partial result of its latest
+#: attempt, and whether it was released.
+SELECT_PART = (
+    f"SELECT {', '.join('part.' + column for column in PART)}, CASE attempt WHEN 0 THEN 0 ELSE "
+    "coalesce((SELECT max(sequence) FROM partial WHERE partial.part = part.number "
+    "AND partial.attempt = part.attempt), 0) END, part.released FROM part "
 )
-SELECT_PART = f"SELECT {PART_READ} FROM part "
+
+#: What is there to read of a part to which nothing happened yet, and whether
+#: that is so.
+PART_FRESH = (
+    "part.number, part.job, part.place, part.names, part.state = 'queued' AND part.attempt = 0 "
+    "AND part.agent IS NULL AND part.due IS NULL AND part.past IS NULL "
+    "AND part.cancelling = 0 AND part.released IS NULL"
+)
 
 _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder(tuple[bytes, ...])
@@ -252,6 +259,16 @@ def part_record(row: Sequence[Any]) -> PartRecord:
         None if past is None else _past.decode(past),
         released is not None,
     )
+
+
+def fresh_part(row: Sequence[Any]) -> PartRecord | None:
+    """
+    The part of a row as L{PART_FRESH} reads it, if nothing happened to it.
+    """
+    number, job, place, names, fresh = row
+    if not fresh:
+        return None
+    return PartRecord(number, job, place, None if names is None else _unpack_names(names))
 
 
 def _pack_data(data: dict[str, Any]) -> bytes:
