@@ -262,6 +262,8 @@ class ProgramsTests(HostCase):
         await deferLater(reactor, 0.3)
         self.assertEqual(len(self.partials), 1)
         self.assertNoResult(done)
+        (program,) = self.programs._running
+        self.assertLess(program.output.pending, 512 * 1024)
         room, self.room = self.room, self.context("x").partial()
         room.callback(None)
         out, _, about = await done

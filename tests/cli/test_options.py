@@ -57,6 +57,17 @@ class ValueTests(SynchronousTestCase):
         for text in ("0", "0s", "365d"):
             self.assertIn("must be positive and under a year", self.refused(options.duration, text))
 
+    def test_sizes(self) -> None:
+        """
+        Bytes, or a number with a unit.
+        """
+        given = {"1": 1, "1000b": 1000, "2k": 2048, "512MiB": 512 << 20, "3 GB": 3 << 30}
+        for text, size in given.items():
+            self.assertEqual(self.read(options.size, text), size)
+        self.assertIsNone(self.read(options.size, None))
+        for text in ("", "x", "0", "0MiB", "-1", "1.5G", "1i", "MiB", "9" * 16):
+            self.assertIn("is no size", self.refused(options.size, text))
+
     def test_names(self) -> None:
         """
         A name is as the protocol says, and each of several is looked at.
