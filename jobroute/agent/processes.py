@@ -194,6 +194,8 @@ class Processes:
         return deferred
 
     def _release(self, child: Child) -> None:
+        self._failures = 0
+        self._pauses.reset()
         if not child.ready:
             return
         tasks = self._pooling.tasks
@@ -247,8 +249,6 @@ class Processes:
                 return
 
     def _ready(self, child: Child) -> None:
-        self._failures = 0
-        self._pauses.reset()
         if not self._started.called:
             self._started.callback(None)
         self._offer(child)
@@ -265,23 +265,24 @@ class Processes:
                 stopped, self._stopped = self._stopped, []
                 for deferred in stopped:
                     deferred.callback(None)
-        elif child.started:
+        elif child.started and (child.parts or child.ending):
             self._fill()
         else:
+            # One that ends before it has done anything is not replaced at once.
             self._failed(child.reason)
 
     def _failed(self, reason: str) -> None:
-        why = f"A process for the functions cannot start: {reason}"
+        why = f"A process for the functions cannot start or stay: {reason}"
         if not self._started.called:
             self._started.errback(ConfigurationError(why))
             return
         self._log.error("{reason}", reason=why)
         self._failures += 1
+        if self._timer is None or not self._timer.active():
+            self._timer = self._reactor.callLater(self._pauses.next(), self._fill)
         if self._failures >= HOPELESS and not any(child.ready for child in self._children):
             while self._waiting:
                 self._waiting.popleft().errback(Lost(why))
-        if self._timer is None or not self._timer.active():
-            self._timer = self._reactor.callLater(self._pauses.next(), self._fill)
 
 
 def pooling(

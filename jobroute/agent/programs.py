@@ -84,7 +84,7 @@ class Programs:
         try:
             program.spawn()
         except OSError as e:
-            raise Failed(f"No process can be started: {e.strerror}") from e
+            raise Lost(f"No process can be started: {e.strerror}.") from e
         self._running.add(program)
         try:
             await after(program.ended)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,6 @@ def parent(pid: int) -> int:
     """
     stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
     return int(stat.rpartition(")")[2].split()[1])
-
-
-def children(pid: int) -> list[int]:
-    """
-    The processes whose parent it is.
-    """
-    return [each for each in descendants(pid) if parent(each) == pid]
 
 
 class OptionsTests(SynchronousTestCase):
@@ -111,12 +103,6 @@ class LiveTests(LiveCase):
         await self.until(path.exists)
         return [int(number) for number in path.read_text(encoding="ascii").split()]
 
-    def registered(self, agent: AgentProcess) -> bool:
-        """
-        Whether the broker has taken an agent.
-        """
-        return b" of the broker's epoch " in agent.errors
-
     async def gone(self, *pids: int) -> None:
         """
         Wait until there are no such processes.
@@ -180,7 +166,7 @@ class LiveTests(LiveCase):
         await self.begin()
         self.spawn(processes=1, grace=0.2)
         path = self.path()
-        number = self.client.ask("CALL", str(path).encode(), service="stubborn", run_limit=0.5)
+        number = self.client.ask("CALL", str(path).encode(), service="stubborn", run_limit=4.0)
         pids = await self.written(path)
         answer, _ = await self.final(number)
         self.assertEqual(answer["result"]["verdicts"], {"timed_out": 1})
@@ -284,37 +270,63 @@ class LiveTests(LiveCase):
         self.assertEqual(part["verdict"], "refused")
         self.assertIn("$.args", part["reason"])
 
-    async def test_programs_end(self) -> None:
+    async def run_daemon(self, name: str, **more: Any) -> tuple[AgentProcess, list[int]]:
         """
-        Programs end on cancelling, on a run limit, and with their agent,
-        however it ends; also one that ignores SIGTERM, and what forked twice
-        and has a session of its own.
+        Have an agent run a program that ignores SIGTERM and has left behind
+        what ignores it as well, has forked twice and has a session of its own.
+
+        @return: the agent, and the keeper, the program and the rest.
         """
         await self.begin()
-        options: dict[str, Any] = {"services": [], "processes": None, "allow_command": True}
-        for way in ("cancel", "limit", "stop", "kill"):
-            agent = self.spawn(name=way, grace=0.3, **options)
-            path = self.path()
-            code = DAEMON.format(path=str(path), stubborn=True, main="{os.getppid()}")
-            code += "\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)"
-            header = {"args": [sys.executable, "-c", code]}
-            more: dict[str, Any] = {"run_limit": 1.0} if way == "limit" else {}
-            more["target"] = {"agents": [way]}
-            await self.until(partial(self.registered, agent))
-            await self.ask("SUBMIT", service="command", header=header, job=way, **more)
-            daemon = (await self.written(path))[0]
-            keeper = parent(daemon)
-            program = [pid for pid in children(keeper) if pid != daemon]
-            self.assertEqual(len(program), 1)
-            self.assertTrue(all(map(lives, [daemon, *program])))
-            if way == "cancel":
-                await self.ask("CANCEL", job=way)
-            elif way != "limit":
-                agent.transport.signalProcess("KILL" if way == "kill" else "TERM")
-                if way == "stop":
-                    await deferLater(reactor, 0.2)
-                    agent.transport.signalProcess("TERM")
-                await agent.ended
-            await self.gone(keeper, daemon, *program)
-            path.unlink()
-            await self.kill(agent)
+        agent = self.spawn(services=[], processes=None, allow_command=True, grace=0.3)
+        path = self.path()
+        code = DAEMON.format(path=str(path), stubborn=True, main="0")
+        code += "\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)"
+        header = {"args": [sys.executable, "-c", code]}
+        await self.ask("SUBMIT", service="command", header=header, job=name, **more)
+        daemon, _ = await self.written(path)
+        own = agent.transport.pid
+        await self.until(lambda: parent(parent(daemon)) == own)
+        keeper = parent(daemon)
+        pids = [keeper, *descendants(keeper)]
+        self.assertEqual((len(pids), daemon in pids), (3, True))
+        self.assertTrue(all(map(lives, pids)))
+        return agent, pids
+
+    async def test_program_cancelled(self) -> None:
+        """
+        Nothing is left of a program that is cancelled.
+        """
+        _, pids = await self.run_daemon("j")
+        await self.ask("CANCEL", job="j")
+        await self.gone(*pids)
+
+    async def test_program_limited(self) -> None:
+        """
+        Nor of one that runs for too long.
+        """
+        _, pids = await self.run_daemon("j", run_limit=4.0)
+        answer, _ = await self.ask("WAIT", job="j")
+        self.assertEqual(answer["result"]["verdicts"], {"timed_out": 1})
+        await self.gone(*pids)
+
+    async def test_program_stopped(self) -> None:
+        """
+        Nor of one whose agent is told to stop, at once.
+        """
+        agent, pids = await self.run_daemon("j")
+        agent.transport.signalProcess("TERM")  # type: ignore[union-attr]
+        await deferLater(reactor, 0.2)
+        self.assertTrue(all(map(lives, pids)))
+        agent.transport.signalProcess("TERM")  # type: ignore[union-attr]
+        self.assertEqual(await agent.ended, UNFINISHED)
+        await self.gone(*pids)
+
+    async def test_program_of_the_dead(self) -> None:
+        """
+        Nor of one whose agent was killed.
+        """
+        agent, pids = await self.run_daemon("j")
+        agent.transport.signalProcess("KILL")  # type: ignore[union-attr]
+        await agent.ended
+        await self.gone(*pids)

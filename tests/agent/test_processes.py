@@ -388,6 +388,32 @@ class ProcessesTests(HostCase):
         self.assertIn("OSError: too many", str(error))
         await processes.stop()
 
+    async def test_dies_idle(self) -> None:
+        """
+        One that dies with nothing to do is replaced, and not at once; who
+        comes meanwhile waits.
+        """
+        await self.begin()
+        (pid,) = self.processes.pids
+        os.kill(pid, signal.SIGKILL)
+        while self.processes.pids == [pid]:
+            await deferLater(reactor, 0.01)
+        self.assertEqual(self.processes.pids, [])
+        self.assertNotEqual(await self.result("pid", b""), str(pid).encode())
+
+    async def test_hopeless(self) -> None:
+        """
+        When several in a row could not start, parts do not wait for one.
+        """
+        await self.begin()
+        (pid,) = self.processes.pids
+        self.processes._services["echo"] = "tests.agent.broken:echo"
+        os.kill(pid, signal.SIGKILL)
+        while self.processes.pids == [pid]:
+            await deferLater(reactor, 0.01)
+        reason = await self.failure(Lost, "pid", b"")
+        self.assertIn("tests.agent.broken cannot be imported", reason)
+
     async def test_stop(self) -> None:
         """
         A stop ends all processes, and who waits is told.

@@ -306,6 +306,20 @@ class ProgramsTests(HostCase):
             error = await self.failure(self.perform(name, cwd=folder)[1])
             self.assertEqual(str(error), why)
 
+    async def test_no_process(self) -> None:
+        """
+        A system that starts no process loses the attempt: it says nothing of
+        the program.
+        """
+
+        class NoReactor:
+            def spawnProcess(self, *args: Any, **options: Any) -> None:
+                raise OSError(11, "Try again")
+
+        self.programs._reactor = NoReactor()
+        error: Any = await self.assertFailure(self.perform("true")[1], Lost)
+        self.assertEqual(str(error), "No process can be started: Try again.")
+
     async def test_pipes(self) -> None:
         """
         A program that is told that nobody reads dies of it, as in a shell.
