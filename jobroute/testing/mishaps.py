@@ -86,7 +86,8 @@ def step_wall(world: World) -> None:
 
 def jump(world: World) -> None:
     """
-    The monotonic clock of a process goes on by more than has passed.
+    For a process more time has passed than for all others: its machine was
+    suspended, or moved.
     """
     process = world.random.choice((world.broker, world.some_agent(), *world.clients[:1]))
     if process.up:
@@ -94,3 +95,4 @@ def jump(world: World) -> None:
         seconds = world.random.choice((world.random.uniform(0.1, 2.0), 30.0, 3600.0))
         world.history.add(process.who, "jump", seconds=seconds)
         process.clock.jump(seconds)
+        world.step(process, seconds)

@@ -74,5 +74,29 @@ def retried_in_time(evidence: Evidence) -> Iterator[Broken]:
                     yield Broken(text, (stored.id,), (part.number,))
 
 
+def given_is_begun(evidence: Evidence) -> Iterator[Broken]:
+    """
+    What an agent that lives was given, it begins, though the delivery may
+    have vanished.
+    """
+    calm = evidence.calm
+    if calm is None:
+        return
+    lives = {i: evidence.lives[who] for i, who in evidence.incarnations.items()}
+    for stored, part, _ in evidence.parts():
+        life = lives.get(part.incarnation or "")
+        if part.verdict is not Verdict.EXPIRED or part.ended is None or life is None:
+            continue
+        given = [e.at for e in evidence.events(stored, "part.delivered", part.number)]
+        if not given or life.ended is not None or evidence.works_of(part.number, part.attempt):
+            continue
+        if evidence.virtual(part.ended) > max(evidence.virtual(given[-1]), calm) + (
+            evidence.times.patience
+        ):
+            where = f"Part {part.index} of job {stored.id}"
+            text = f"{where} was given to {life.who}, which never began it."
+            yield Broken(text, (stored.id,), (part.number,))
+
+
 #: All of them, with their numbers in the README.
-ALL: dict[Promise, int] = {quarantined_when_due: 4, retried_in_time: 4}
+ALL: dict[Promise, int] = {quarantined_when_due: 4, retried_in_time: 4, given_is_begun: 4}

@@ -222,7 +222,7 @@ def _heard_throughout(evidence: Evidence, who: str, key: tuple[int, int]) -> boo
     before = [entry.at for entry in known if entry.at <= since]
     meanwhile = [entry for entry in known if since < entry.at <= until]
     named = [e.at for e in meanwhile if key in [tuple(held) for held in e.get("held") or ()]]
-    heard = [*before[-1:], *(entry.at for entry in meanwhile)]
+    heard = [*before[-1:], *(entry.at for entry in meanwhile), until]
     if broker:
         # All that counts is that it came back in time, and was heard from then on.
         if not named or named[0] - since > evidence.times.grace * 0.9:

@@ -5,7 +5,7 @@ purpose break the promise that they should, within the seeds of the tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -13,17 +13,39 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from jobroute.agent.outbox import Outbox
-from jobroute.broker import submissions
+from jobroute.broker import losses, submissions
+from jobroute.broker.agents import Agents
+from jobroute.broker.clients import Clients
+from jobroute.broker.deliveries import Deliveries
 from jobroute.broker.endings import Endings
 from jobroute.broker.heartbeat import Heartbeat
 from jobroute.broker.journal import Journal
+from jobroute.broker.numbers import Numbers
 from jobroute.broker.recovery import Recovery
 from jobroute.broker.replies import Replies
+from jobroute.broker.retries import Retries
 from jobroute.broker.roster import Agent
+from jobroute.broker.timers import Timers
 from jobroute.broker.verdicts import Verdicts
-from jobroute.interfaces import Due
-from jobroute.model import Advice, AttemptMade, Change, Frames, JobAccepted, PartState, ReplyKind
-from jobroute.testing import promises, sureties
+from jobroute.broker.waits import Calls
+from jobroute.interfaces import AnswerKind, Due
+from jobroute.model import (
+    Advice,
+    AttemptMade,
+    Change,
+    Event,
+    Frames,
+    Held,
+    JobAccepted,
+    PartState,
+    Past,
+    ReplyKind,
+    Verdict,
+)
+from jobroute.protocols import frontend
+from jobroute.protocols.frontend import FrontendProtocol, ReplyTo
+from jobroute.storage.tables import Tables
+from jobroute.testing import boundaries, promises, retrying, sureties
 from jobroute.testing.checker import title
 from jobroute.testing.faults import (
     FAULTS,
@@ -32,13 +54,15 @@ from jobroute.testing.faults import (
     crash_broker,
     freeze_agent,
     freeze_broker,
+    lose_delivery,
     partition,
 )
 from jobroute.testing.mishaps import stall_disk
 from jobroute.testing.promises import Promise
 from jobroute.testing.simulation import simulate
 
-SEEDS = 200
+#: Within so many seeds each is found.
+SEEDS = 1000
 
 
 class MutationTests(SynchronousTestCase):
@@ -249,3 +273,169 @@ class MutationTests(SynchronousTestCase):
         """
         self.patch(Outbox, "resend", lambda self, attempt, now: None)
         self.caught(promises.kept_until_told)
+
+    def test_bare_beats(self) -> None:
+        """
+        A beat that names nothing renews everything.
+        """
+        beat = Agents.beat
+
+        def renewing(self: Agents, route: Any, held: Any) -> None:
+            if route.agent is not None:
+                held = [Held(*key) for key in route.agent.held]
+            beat(self, route, held)
+
+        self.patch(Agents, "beat", renewing)
+        self.caught(retrying.given_is_begun, lose_delivery)
+
+    def test_two_verdicts(self) -> None:
+        """
+        What ends is told to end once more.
+        """
+        append = Journal.append
+
+        def twice(self: Journal, change: Change) -> None:
+            append(self, change)
+            if isinstance(change, Event) and change.kind == "part.ended":
+                append(self, evolve(change, number=10**9 + change.number))
+
+        self.patch(Journal, "append", twice)
+        self.caught(promises.verdict_for_every_part)
+
+    def test_late_verdicts(self) -> None:
+        """
+        Nobody looks at the time.
+        """
+        self.patch(Timers, "due", lambda self, now: [])
+        self.caught(promises.verdict_for_every_part, crash_agent)
+
+    def test_numbers_again(self) -> None:
+        """
+        After a restart the numbers begin where the stored ones end.
+        """
+        begin = Numbers.begin
+
+        def again(self: Numbers, first: int) -> None:
+            begin(self, max(1, first - 100_000))
+            self._granted = first
+
+        self.patch(Numbers, "begin", again)
+        self.caught(sureties.numbers_never_again, crash_broker)
+
+    def test_answered_by_identity(self) -> None:
+        """
+        After a restart those who had asked before are answered by their
+        identities.
+        """
+        received = FrontendProtocol.messageReceived
+        identities: dict[bytes, None] = {}
+
+        def remembering(self: FrontendProtocol, frames: list[bytes]) -> None:
+            for identity in list(identities):
+                if identity == frames[0]:
+                    self.send([identity, b"", b'{"id": 4711, "result": {}}'])
+            identities[frames[0]] = None
+            received(self, frames)
+
+        self.patch(FrontendProtocol, "messageReceived", remembering)
+        self.caught(boundaries.answers_to_who_asked, crash_broker)
+
+    def test_any_call(self) -> None:
+        """
+        A token finds any call that is under way.
+        """
+        self.patch(Calls, "find", lambda self, token: next(iter(self._open.values()), None))
+        self.caught(boundaries.own_answers_only)
+
+    def test_answered_twice(self) -> None:
+        """
+        A final answer does not end a request.
+        """
+        answer = ReplyTo.answer
+
+        def again(self: ReplyTo, kind: AnswerKind, value: Any, payload: Frames = ()) -> None:
+            answer(self, kind, value, payload)
+            if kind is AnswerKind.ERROR:
+                self._done = False
+                answer(self, kind, value, payload)
+
+        self.patch(ReplyTo, "answer", again)
+        self.caught(boundaries.answered_once)
+
+    def test_not_answered(self) -> None:
+        """
+        What is no request is not answered.
+        """
+        self.patch(frontend, "encode_error", lambda envelope, id, error: [])
+        self.patch(FrontendProtocol, "send", _silent(FrontendProtocol.send))
+        self.caught(boundaries.answered_once)
+
+    def test_no_limit(self) -> None:
+        """
+        Clients may have any number of jobs.
+        """
+        self.patch(Clients, "check", lambda self, client, jobs=1: None)
+        self.caught(boundaries.full_means_full)
+
+    def test_tail_dropped(self) -> None:
+        """
+        The last of what is committed together is not.
+        """
+        apply = Tables.apply
+
+        def most(self: Tables, changes: Sequence[Change]) -> None:
+            apply(self, changes[:-1] if len(changes) > 6 else changes)
+
+        self.patch(Tables, "apply", most)
+        self.caught(boundaries.events_without_gaps)
+
+    def test_notes_forgotten(self) -> None:
+        """
+        A late reply is acknowledged, and not noted.
+        """
+        self.patch(Replies, "_refused", lambda self, agent, key, kind, reason: None)
+        self.caught(boundaries.stale_replies_kept, freeze_agent, partition)
+
+    def test_never_quarantined(self) -> None:
+        """
+        A part may cost any number of agents their lives.
+        """
+        self.patch(losses, "counted", lambda attempt, at, reason: Past(1))
+        self.patch(
+            Endings,
+            "_quarantine",
+            lambda self, part, past: self._verdicts.end(part, Verdict.LOST, None, past=past),
+        )
+        self.caught(retrying.quarantined_when_due, crash_agent)
+
+    def test_retried_at_once(self) -> None:
+        """
+        No attempt waits until it is due.
+        """
+        self.patch(Retries, "pause", _hasty(Retries.pause))
+        self.patch(Deliveries, "hold", lambda self, part: self.place(part))
+        self.caught(retrying.retried_in_time)
+
+
+def _silent(send: Callable[..., None]) -> Callable[..., None]:
+    """
+    Sends but what is empty.
+    """
+
+    def some(self: FrontendProtocol, frames: list[bytes]) -> None:
+        if frames:
+            send(self, frames)
+
+    return some
+
+
+def _hasty(pause: Callable[..., float | None]) -> Callable[..., float | None]:
+    """
+    Lets everything be worth another attempt.
+    """
+
+    def always(self: Retries, part: Any, verdict: Verdict, advice: Any = None) -> float | None:
+        found = pause(self, part, verdict, advice)
+        return 0.5 if found is None and part.made < part.job.attempts else found
+
+    return always
