@@ -333,6 +333,13 @@ class Evidence:
             time -= step.said["seconds"]
         return time
 
+    def over(self, ended: float) -> float:
+        """
+        What time it was at least when something ended, of which the broker
+        says when: never earlier than its monotonic clock knows.
+        """
+        return self.virtual(ended) - self.stepped()
+
     def downtime(self, since: float, until: float) -> float:
         """
         For how many seconds of a span of time no broker served; before the
@@ -352,15 +359,12 @@ class Evidence:
 
     def stepped(self) -> float:
         """
-        By how many seconds the wall clock was stepped, in all.
+        By how many seconds the broker's wall clock and its monotonic one
+        were moved against each other, in all.
         """
-        return float(
-            sum(
-                abs(entry.said["seconds"])
-                for entry in self.history.of("step")
-                if entry.get("host") in (None, "broker")
-            )
-        )
+        moved = [e for e in self.history.of("step") if e.get("host") in (None, "broker")]
+        moved += [e for e in self.history.of("jump") if e.who.startswith("broker.")]
+        return float(sum(abs(entry.said["seconds"]) for entry in moved))
 
     def frozen(self, name: str, since: float, until: float) -> float:
         """

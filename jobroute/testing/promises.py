@@ -327,7 +327,7 @@ def partials_complete(evidence: Evidence) -> Iterator[Broken]:
         if evidence.ready_since is None or evidence.ready_since > asked.at:
             continue
         for part in stored.history.parts:
-            if part.ended is None or evidence.virtual(part.ended) < asked.at + evidence.times.slack:
+            if part.ended is None or evidence.over(part.ended) < asked.at + evidence.times.slack:
                 continue
             given = len(evidence.gave.get((part.number, part.attempt), ()))
             came = seen.get((asked.who, asked.said["ask"], part.index, part.attempt), 0)
@@ -352,7 +352,7 @@ def kept_until_told(evidence: Evidence) -> Iterator[Broken]:
                 work.over is not None
                 and work.over.said["kind"] != "cancelled"
                 and life.ended is None
-                and evidence.virtual(part.ended) > patience
+                and evidence.over(part.ended) > patience
             ):
                 yield _of(
                     stored,
