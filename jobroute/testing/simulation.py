@@ -5,6 +5,7 @@ One run of the simulation, from its seed to its judgement.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
@@ -60,7 +61,7 @@ def simulate(seed: int, faults: Mapping[Fault, int] = FAULTS) -> Report:
     """
     world = World(seed, faults)
     bugs = Bugs(lambda: world.dying)
-    with bugs.listening():
+    with bugs.listening(), _uncollected():
         world.run()
         stored = _stored(world)
         evidence = Evidence(
@@ -79,6 +80,20 @@ def simulate(seed: int, faults: Mapping[Fault, int] = FAULTS) -> Report:
         world.clock.now,
         world.coverage.counts,
     )
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """
+    Let the garbage of a run, which is short, be collected after it.
+    """
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 @implementer(ILogObserver)

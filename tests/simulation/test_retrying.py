@@ -92,6 +92,16 @@ class RetryingTests(SynchronousTestCase):
         self.tale.verdict(Verdict.QUARANTINED)
         self.assertEqual(self.breaks(retrying.quarantined_when_due), 1)
 
+    def test_never_begun(self) -> None:
+        """
+        An agent that lives was given what it never began.
+        """
+        self.tale.tell(2.0, "world", "calm")
+        self.tale.verdict(Verdict.EXPIRED, ended=WALL + 39)
+        self.assertEqual(self.breaks(retrying.given_is_begun), 1)
+        self.tale.tell(39.0, "a1.1", "died")
+        self.assertEqual(self.breaks(retrying.given_is_begun), 0)
+
     def test_another_one(self) -> None:
         """
         The agent that was lost never had it.
