@@ -370,11 +370,14 @@ class Evidence:
         """
         For how many seconds of a span of time a process was frozen.
         """
-        total = 0.0
+        total, calm = 0.0, self.calm
         for entry in self.history.of("freeze"):
             if entry.who.startswith(f"{name}."):
                 died = self.lives[entry.who].ended
                 thawed = entry.at + entry.said["seconds"]
+                if calm is not None and entry.at <= calm:
+                    # Then all is mended at once.
+                    thawed = min(thawed, calm)
                 last = min(until, thawed if died is None else min(thawed, died))
                 since = max(since, entry.at)
                 total += max(0.0, last - since)
