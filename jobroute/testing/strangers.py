@@ -135,7 +135,8 @@ class Stranger(Process):
             return
 
     def _request(self, random: Random) -> list[bytes]:
-        if self.overheard and random.random() < 0.2:
+        # Under another's identity it would be that other who asks.
+        if self.overheard and not self.identity and random.random() < 0.2:
             return random.choice(self.overheard)
         if random.random() < 0.3:
             return [b"", *_noise(random)]
