@@ -11,7 +11,7 @@ from itertools import permutations
 
 from attrs import frozen
 
-from jobroute.model import PartState, Verdict
+from jobroute.model import PartRecord, PartState, Verdict
 from jobroute.testing.errands import partial_computed
 from jobroute.testing.evidence import Evidence, Stored, Work
 
@@ -324,7 +324,8 @@ def partials_complete(evidence: Evidence) -> Iterator[Broken]:
         hosts = {asked.who.partition(".")[0], "broker"}
         if not asked.said["stream"] or stored is None or asked.at < calm or hosts & cut:
             continue
-        if evidence.ready_since is None or evidence.ready_since > asked.at:
+        # What was asked while everybody found each other again may be asked twice.
+        if evidence.ready_since is None or evidence.ready_since > asked.at - evidence.times.slack:
             continue
         for part in stored.history.parts:
             if part.ended is None or evidence.over(part.ended) < asked.at + evidence.times.slack:
@@ -345,6 +346,9 @@ def kept_until_told(evidence: Evidence) -> Iterator[Broken]:
     for stored, part, _ in evidence.parts():
         if part.verdict not in (Verdict.EXPIRED, Verdict.LOST) or part.ended is None:
             continue
+        if _given(evidence, stored, part):
+            # It waited for another attempt.
+            continue
         for work in evidence.works_of(part.number, part.attempt):
             life = evidence.lives[work.who]
             patience = max(work.until, calm) + evidence.times.patience
@@ -359,6 +363,18 @@ def kept_until_told(evidence: Evidence) -> Iterator[Broken]:
                     f"Part {part.index} of job {stored.id} is {part.verdict.value}, and "
                     f"{work.who} had finished it at {work.until:.3f}.",
                 )
+
+
+def _given(evidence: Evidence, stored: Stored, part: PartRecord) -> bool:
+    """
+    Whether the outcome of the latest attempt is in the history: it was worth
+    another one.
+    """
+    return any(
+        event.attempt == part.attempt
+        for verdict in (Verdict.FAILED, Verdict.TIMED_OUT, Verdict.REFUSED, Verdict.LOST)
+        for event in evidence.events(stored, f"part.{verdict.value}", part.number)
+    )
 
 
 #: All of them, with their numbers in the README.

@@ -275,15 +275,29 @@ class CheckerTests(SynchronousTestCase):
         self.tale.partial(3.0, 2, attempt=1)
         self.breaks(promises.partials_in_order)
 
+    def not_told(self, asked: float) -> None:
+        """
+        Somebody waits in calm, and is not told a partial result.
+        """
+        self.tale.parts = [replace(self.tale.parts[0], ended=WALL + 3.05)]
+        self.tale.tell(1.25, "world", "calm")
+        self.tale.asks(asked, 3, "WAIT", job=ID, stream=True)
+        self.tale.work()
+        self.tale.answered(3.2, 3, "WAIT", job=ID, number=JOB, outcome=[outcome()])
+
     def test_partials_missing(self) -> None:
         """
         Somebody who waited in calm was not told a partial result.
         """
-        self.tale.tell(1.25, "world", "calm")
-        self.tale.asks(1.3, 3, "WAIT", job=ID, stream=True)
-        self.tale.work()
-        self.tale.answered(3.2, 3, "WAIT", job=ID, number=JOB, outcome=[outcome()])
+        self.not_told(1.5)
         self.breaks(promises.partials_complete)
+
+    def test_partials_missed(self) -> None:
+        """
+        Who asks just after the broker has started may be heard too late.
+        """
+        self.not_told(1.4)
+        self.assertEqual(list(promises.partials_complete(self.tale.told())), [])
 
     def test_not_kept(self) -> None:
         """
@@ -297,6 +311,9 @@ class CheckerTests(SynchronousTestCase):
         said = outcome(verdict="expired", frames=())
         self.tale.answered(38.1, 2, "WAIT", job=ID, number=JOB, outcome=[said])
         self.breaks(promises.kept_until_told)
+        # Unless that was worth another attempt, which never came.
+        self.tale.events.append(self.tale.event("part.failed"))
+        self.assertEqual(list(promises.kept_until_told(self.tale.told())), [])
 
     # -- Agents, restarts and answers
 
