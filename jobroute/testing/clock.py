@@ -83,7 +83,7 @@ class SimulatedCall:
         """
         reactor = self._reactor
         if reactor.alive and reactor.frozen_until > reactor.clock.now:
-            reactor.clock.put(self, reactor.frozen_until, in_line=True)
+            reactor.postpone(self)
             return
         self.called = True
         if reactor.alive:
@@ -216,6 +216,7 @@ class SimulatedReactor:
     clock: SimulatedClock
     alive: bool = field(default=True, init=False)
     frozen_until: float = field(default=0.0, init=False)
+    _postponed: list[tuple[int, SimulatedCall]] = field(factory=list, init=False)
 
     def seconds(self) -> float:
         """
@@ -257,7 +258,28 @@ class SimulatedReactor:
         """
         Let nothing happen for a while; then all that was due meanwhile.
         """
+        if self.frozen_until <= self.clock.now:
+            self._postponed.clear()
         self.frozen_until = max(self.frozen_until, self.clock.now + seconds)
+
+    def postpone(self, call: SimulatedCall) -> None:
+        """
+        Do something when nobody is frozen any more.
+        """
+        self._postponed.append((call.version, call))
+        self.clock.put(call, self.frozen_until, in_line=True)
+
+    def thaw(self) -> None:
+        """
+        Let everything happen again, and first what was due meanwhile.
+        """
+        frozen = self.frozen_until > self.clock.now
+        self.frozen_until = 0.0
+        postponed, self._postponed = self._postponed, []
+        for version, call in postponed if frozen else ():
+            if call.active() and call.version == version:
+                call.version += 1
+                self.clock.put(call, self.clock.now, in_line=True)
 
     def kill(self) -> None:
         """

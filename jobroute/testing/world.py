@@ -171,7 +171,7 @@ class World:
             self._partitions[name] = 1
             self.heal(name)
         for process in (self.broker, *self.agents, *self.clients):
-            process.reactor.frozen_until = 0.0
+            process.reactor.thaw()
             self.raise_process(process)
         for stranger in self.strangers:
             # With a connection that is well, it has to be answered now.

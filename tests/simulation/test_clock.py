@@ -123,6 +123,54 @@ class ClockTests(SynchronousTestCase):
         self.assertEqual(self.done, [1])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_freeze(self) -> None:
+        """
+        What is due while a process is frozen happens afterwards, in order,
+        once.
+        """
+        for n in (1, 2, 4):
+            self.reactor.callLater(n, self.done.append, n)
+        self.reactor.freeze(3)
+        self.clock.advance(2.5)
+        self.assertEqual(self.done, [])
+        self.clock.advance(1)
+        self.assertEqual(self.done, [1, 2])
+        self.clock.advance(1)
+        self.assertEqual(self.done, [1, 2, 4])
+
+    def test_thaw(self) -> None:
+        """
+        It may be thawed earlier: then everything happens from that moment on.
+        """
+        calls = [self.reactor.callLater(n, self.done.append, n) for n in (1, 2, 4)]
+        self.reactor.freeze(9)
+        self.clock.advance(2.5)
+        calls[0].cancel()
+        self.reactor.thaw()
+        self.clock.advance(0)
+        self.assertEqual(self.done, [2])
+        self.clock.advance(2)
+        self.assertEqual(self.done, [2, 4])
+        self.reactor.thaw()
+        self.clock.advance(20)
+        self.assertEqual(self.done, [2, 4])
+
+    def test_thaw_what_was_moved(self) -> None:
+        """
+        What was put off after an earlier freeze is left where it is.
+        """
+        call = self.reactor.callLater(1, self.done.append, 1)
+        self.reactor.freeze(2)
+        first = self.reactor.callLater(0.5, call.reset, 5)
+        self.clock.advance(2.5)
+        self.assertTrue(first.called)
+        self.assertEqual(self.done, [])
+        self.reactor.thaw()
+        self.clock.advance(1)
+        self.assertEqual(self.done, [])
+        self.clock.advance(5)
+        self.assertEqual(self.done, [1])
+
     def test_kill(self) -> None:
         """
         Nothing that a dead process asked for happens, and the others live on.
