@@ -57,6 +57,9 @@ def own_answers_only(evidence: Evidence) -> Iterator[Broken]:
             yield Broken(text, (job,))
         payload = evidence.plan(asked).payload
         for said in answer.said["outcome"]:
+            if said.get("omitted"):
+                # Too large for one answer; what came before it met a broken connection.
+                continue
             if said["verdict"] == "succeeded" and said["frames"][1:] != payload:
                 text = f"{asked.who} called with {payload!r} and was given {said['frames']!r}."
                 yield Broken(text, (job,))

@@ -184,7 +184,7 @@ def calls_as_worked(evidence: Evidence) -> Iterator[Broken]:
     for _, answer in evidence.answers("CALL"):
         job = answer.said["job"]
         for said in answer.said["outcome"]:
-            if said["verdict"] != "succeeded":
+            if said["verdict"] != "succeeded" or said.get("omitted"):
                 continue
             given = [
                 entry.said["frames"]

@@ -77,6 +77,7 @@ def said_of(part: PartOutcome) -> dict[str, Any]:
         "attempts": part.attempts,
         "reason": part.reason,
         "frames": part.frames,
+        "omitted": part.omitted,
     }
 
 
