@@ -467,9 +467,11 @@ class IAgentRoute(Interface):
         It is not known.
         """
 
-    def deliver(delivery: Delivery) -> None:
+    def deliver(delivery: Delivery) -> bool:
         """
         Give it an attempt.
+
+        @return: whether that is on its way.
         """
 
     def cancel(part: int, attempt: int) -> None:

@@ -278,7 +278,7 @@ class Agents:
         named = {(h.part, h.attempt): None for h in held}
         for key, attempt in list(agent.held.items()):
             if key in named:
-                attempt.renewed = now
+                attempt.renewed, attempt.left = now, True
             else:
                 self._missing(attempt, now)
         unknown = (k for k in named if k not in agent.held and k not in agent.settling)

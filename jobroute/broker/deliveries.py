@@ -176,7 +176,7 @@ class Deliveries:
         now = attempt.sent = self._clock.monotonic()
         if not attempt.prefetched:
             self._run(attempt, now)
-        attempt.agent.route.deliver(
+        attempt.left |= attempt.agent.route.deliver(
             Delivery(
                 part.number,
                 attempt.number,

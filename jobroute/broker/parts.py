@@ -205,6 +205,7 @@ class Attempt:
     @ivar renewed: when its agent last said that it holds it; monotonic, as
         are all.
     @ivar sent: when it was last sent to the agent.
+    @ivar left: whether that, or an earlier sending, was possible.
     @ivar run_until: until when it may run.
     @ivar prefetched: whether all slots were taken when it was given.
     @ivar inputs: what comes after its delivery.
@@ -220,6 +221,7 @@ class Attempt:
     agent: Agent
     renewed: float
     sent: float = inf
+    left: bool = False
     run_until: float = inf
     prefetched: bool = False
     inputs: list[Frames] = field(factory=list, init=False)
@@ -233,7 +235,7 @@ class Attempt:
         """
         Whether its agent works on it, as far as is known.
         """
-        return self.sent != inf and not self.prefetched
+        return self.left and not self.prefetched
 
     @property
     def key(self) -> tuple[int, int]:

@@ -209,7 +209,7 @@ class Recovery:
             self._log.error("The agent of part {part} is not known.", part=part.number)
             self._orphans.append(part)
             return
-        attempt = part.attempt = Attempt(part, made, agent, now, sent=now)
+        attempt = part.attempt = Attempt(part, made, agent, now, sent=now, left=True)
         # Agents begin in the order in which they were given parts.
         attempt.prefetched = len(agent.held) >= agent.slots
         if job.run_limit is not None and not attempt.prefetched:

@@ -103,13 +103,15 @@ class AgentRoute:
         """
         self._say("pong", epoch=self._backend.epoch)
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: Delivery) -> bool:
         """
         See L{IAgentRoute.deliver}.
         """
         acknowledged, self.acknowledged = self.acknowledged, []
-        if not self._backend.send(encode_delivery(self.address, delivery, acknowledged)):
-            self.acknowledged = acknowledged
+        if self._backend.send(encode_delivery(self.address, delivery, acknowledged)):
+            return True
+        self.acknowledged = acknowledged
+        return False
 
     def cancel(self, part: int, attempt: int) -> None:
         """

@@ -68,12 +68,14 @@ class Route:
     A way to an agent that ends in a list.
 
     @ivar said: the name of each message, with what it says.
+    @ivar reachable: whether what is delivered can leave.
     """
 
     identity: str
     agent: Any = None
     said: list[tuple[Any, ...]] = field(factory=list)
     closed: int = 0
+    reachable: bool = True
 
     def ping(self, nonce: str) -> bool:
         """
@@ -102,11 +104,12 @@ class Route:
         """
         self.said.append(("reregister",))
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: Delivery) -> bool:
         """
         See L{IAgentRoute.deliver}.
         """
         self.said.append(("deliver", delivery))
+        return self.reachable
 
     def cancel(self, part: int, attempt: int) -> None:
         """

@@ -518,6 +518,23 @@ class QuarantineTests(RetryCase):
         self.assertEqual(agent.deliveries, [])
         self.assertEqual(self.losses(), 0)
 
+    def test_never_left(self) -> None:
+        """
+        Nor does one whose delivery could not leave: its agent never had it.
+        Once the agent has named it, it had it.
+        """
+        for named in (False, True):
+            with self.subTest(named=named):
+                kit = Kit()
+                agent = kit.agent()
+                agent.route.reachable = False
+                kit.submit(job="j", attempts=2, max_lost=1)
+                if named:
+                    agent.beat(agent.last)
+                kit.advance(30.0)
+                state = kit.ask("JOB", job="j").result["parts"][0]["state"]
+                self.assertEqual(state, "done" if named else "queued")
+
     def test_prefetched(self) -> None:
         """
         Nor is what waited for a slot; unless it began or was heard of.
