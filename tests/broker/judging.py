@@ -302,6 +302,7 @@ class Judged(RuleBasedStateMachine):
         model, state, living = self.model, self.model.state, self.living()
         said = self.kit.ask("LIST").result
         assert set(said) <= set(living)
+        assert len(set(state.numbers.values())) == len(state.numbers), "two have one number"
         assert model.written or set(said) == set(living)
         for name, agent in said.items():
             facts, held = living[name], agent["outstanding"]

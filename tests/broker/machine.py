@@ -24,9 +24,14 @@ RETRIES: list[Any] = [
     None,
     {"on": ["failed"], "delay": 0, "jitter": 0},
     {"on": ["lost", "failed"], "delay": 1.0625, "jitter": 0},
+    {"on": ["failed"], "delay": 1.0625, "jitter": 0},
 ]
 
+ANSWERS = ["result", "failure", "failure", "cancelled", "lost"]
+
 indexes = st.integers(0, 7)
+#: Whether an agent is stopped: rarely, else nothing would go on.
+rarely = st.sampled_from([False, False, False, True])
 services = st.sampled_from("st")
 limits = st.sampled_from([None, None, None, 1.25, 4.25, 12.25])
 
@@ -48,7 +53,7 @@ class Machine(Judged):
 
     @rule(
         service=services,
-        attempts=st.integers(1, 2),
+        attempts=st.sampled_from([1, 2, 2]),
         priority=st.integers(0, 1),
         retry=st.sampled_from(RETRIES),
     )
@@ -149,7 +154,7 @@ class Machine(Judged):
 
     # -- Operators
 
-    @rule(name=st.sampled_from(NAMES), drained=st.booleans())
+    @rule(name=st.sampled_from(NAMES), drained=rarely)
     def drain_agent(self, name: str, drained: bool) -> None:
         """
         Drain an agent, living or not, or let it have work again.
@@ -258,7 +263,9 @@ class Machine(Judged):
             keeps = running and kind is ReplyKind.CANCELLED
             self.say(fake, self.key(fake, attempt), kind, count, keeps)
 
-    @rule(which=indexes, kind=st.sampled_from(["result", "result", "failure", "cancelled", "lost"]))
+    @rule(
+        which=indexes, kind=st.sampled_from(["result", "failure", "failure", "cancelled", "lost"])
+    )
     def answer(self, which: int, kind: str) -> None:
         """
         An agent answers what it was given, and knows all its partial results.
@@ -276,6 +283,7 @@ class Machine(Judged):
         or had.
         """
         again = [(n, p) for n, p in self.model.state.parts.items() if p.made > 1]
+        again = [one for one in again if one[1].state is PartState.RUNNING] or again
         if again:
             number, part = again[which % len(again)]
             key = (number, part.made - 1)

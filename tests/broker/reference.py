@@ -70,8 +70,7 @@ class Reference:
     def current(self, incarnation: str, key: Key) -> bool:
         """Whether an attempt is the one that counts, and that incarnation has it."""
         part = self.state.parts.get(key[0])
-        latest = (RUNNING, incarnation, key[1])
-        return bool(part and (part.state, part.holder, part.made) == latest)
+        return bool(part and (part.state, part.holder, part.made) == (RUNNING, incarnation, key[1]))
 
     def reply(self, incarnation: str, key: Key, kind: ReplyKind, partials: int) -> None:
         """An agent says something; it counts if it ends the attempt that counts."""
@@ -147,6 +146,8 @@ class Reference:
                 assert self.saved.living[name] == state.living[name] == incarnation
                 assert self.may(name, part) and holds.count(incarnation) < agent.who.slots
                 assert attempt == part.made + 1 <= part.job.attempts, "one attempt too many"
+                rivals = [p.job.priority for p in parts.values() if self.may(name, p)]
+                assert part.job.priority == max(rivals), "another part comes first"
                 part.state, part.made, part.holder = RUNNING, attempt, incarnation
                 part.partials, part.run_until = 0, inf
                 agent.give((number, attempt), self.now)
@@ -170,7 +171,6 @@ class Reference:
             case m.AgentKnown(m.AgentRecord(name, number, incarnation)):
                 assert name not in state.living and not self.agents[incarnation].left
                 assert state.numbers.setdefault(name, number) == number, "another number"
-                assert len(set(state.numbers.values())) == len(state.numbers), "two have it"
                 state.living[name] = incarnation
                 self.agents[incarnation].begin(self.now)
             case m.AgentLeft(name):

@@ -19,11 +19,15 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
+from jobroute.broker import deliveries
 from jobroute.broker.deliveries import Deliveries
 from jobroute.broker.endings import Endings
 from jobroute.broker.parts import Attempt, Part
 from jobroute.broker.replies import Replies
-from jobroute.broker.roster import Agent
+from jobroute.broker.retries import Retries
+from jobroute.broker.roster import Agent, Roster
+from jobroute.broker.routing import route
+from jobroute.broker.services import Service
 from jobroute.model import Verdict
 from tests.broker.machine import Machine
 
@@ -58,7 +62,7 @@ class DispatcherTests(SynchronousTestCase):
         """
         self.run_machine(EXAMPLES)
 
-    def assert_noticed(self, place: type, name: str, broken: Any) -> None:
+    def assert_noticed(self, place: Any, name: str, broken: Any) -> None:
         """
         Something is broken, and that is noticed.
         """
@@ -88,10 +92,10 @@ class DispatcherTests(SynchronousTestCase):
         """
         watch = Deliveries.watch
 
-        def hasty(deliveries: Deliveries, part: Part, now: float) -> None:
-            watch(deliveries, part, now)
+        def hasty(giving: Deliveries, part: Part, now: float) -> None:
+            watch(giving, part, now)
             if part.attempt is not None and part.attempt.sent == inf:
-                deliveries.deliver(part.attempt)
+                giving.deliver(part.attempt)
 
         self.assert_noticed(Deliveries, "watch", hasty)
 
@@ -101,9 +105,9 @@ class DispatcherTests(SynchronousTestCase):
         """
         release = Deliveries.release
 
-        def stingy(deliveries: Deliveries, attempt: Attempt) -> None:
+        def stingy(giving: Deliveries, attempt: Attempt) -> None:
             if attempt.part.verdict is not Verdict.FAILED:
-                release(deliveries, attempt)
+                release(giving, attempt)
 
         self.assert_noticed(Deliveries, "release", stingy)
 
@@ -117,4 +121,39 @@ class DispatcherTests(SynchronousTestCase):
             latest = max((held for held in agent.held if held[0] == key[0]), default=key)
             replied(replies, agent, latest, *said)
 
-        self.assert_noticed(Replies, "replied", gullible)
+        def life() -> None:
+            machine = Machine()
+            machine.two_agents(1)
+            machine.submit_any("s", 2, 0, {"on": ["failed"], "delay": 0})
+            machine.answer(0, "failure")
+            machine.answer_late(0)
+
+        # Chance finds it as well, but not soon.
+        life()
+        self.patch(Replies, "replied", gullible)
+        self.assertRaises(AssertionError, life)
+
+    def test_retried_early(self) -> None:
+        """
+        A part that has its next attempt before it is due.
+        """
+        pause = Retries.pause
+
+        def hurried(retries: Retries, *said: Any) -> float | None:
+            delay = pause(retries, *said)
+            return delay and delay / 2
+
+        self.assert_noticed(Retries, "pause", hurried)
+
+    def test_paused(self) -> None:
+        """
+        A part of a paused service that is given to an agent all the same.
+        """
+
+        def route_on(part: Part, service: Service, roster: Roster) -> Agent | None:
+            paused, service.paused = service.paused, False
+            agent = route(part, service, roster)
+            service.paused = paused
+            return agent
+
+        self.assert_noticed(deliveries, "route", route_on)
