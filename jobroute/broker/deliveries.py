@@ -176,7 +176,7 @@ class Deliveries:
         now = attempt.sent = self._clock.monotonic()
         if not attempt.prefetched:
             self._run(attempt, now)
-        attempt.left |= attempt.agent.route.deliver(
+        left = attempt.agent.route.deliver(
             Delivery(
                 part.number,
                 attempt.number,
@@ -189,6 +189,9 @@ class Deliveries:
                 payload,
             )
         )
+        if left and not attempt.left:
+            # The lease begins now, however long the disk took.
+            attempt.left, attempt.renewed = True, now
         inputs, attempt.inputs = attempt.inputs, []
         for frames in inputs:
             attempt.agent.route.input(*attempt.key, frames)

@@ -128,7 +128,7 @@ class Evidence:
     @ivar heard: what the broker heard, by incarnation.
     @ivar gave: the partial results that were given, by attempt.
     @ivar cancels: when an incarnation was first told to stop an attempt.
-    @ivar lost_at: when an attempt was lost, if its broker lived to tell.
+    @ivar lost_at: when an attempt was lost, or over.
     """
 
     history: History
@@ -169,6 +169,12 @@ class Evidence:
         for entry in self.history.of("event"):
             if entry.said["kind"] in ("part.lost", "part.ended"):
                 self.lost_at[entry.said["part"], entry.said["attempt"]] = entry.at
+        # A broker may have died before it told what it had stored.
+        for stored in () if self.stepped() else self.stored.values():
+            for event in stored.history.events:
+                if event.kind in ("part.lost", "part.ended"):
+                    key = (event.part or 0, event.attempt or 0)
+                    self.lost_at.setdefault(key, self.virtual(event.at))
         for entry in self.history.of("gave"):
             key = (entry.said["part"], entry.said["attempt"])
             self.gave.setdefault(key, []).append(entry)

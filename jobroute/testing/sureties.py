@@ -25,6 +25,10 @@ REFUSALS: dict[str, tuple[str, ...]] = {
     "WHY": ("no-such-job",),
 }
 
+#: Seconds for which a broker may stand still and not notice: no longer than
+#: between two of its ticks that are late.
+BLINK = 0.35
+
 #: And those with which any may be, while there is trouble.
 ALWAYS = ("storage-unavailable", "stopping", "broker-lost")
 
@@ -197,6 +201,14 @@ def _heard_throughout(evidence: Evidence, who: str, key: tuple[int, int]) -> boo
     ]
     if evidence.lives[who].ended is not None or not delivered:
         return False
+    # A delivery that vanished was one, too.
+    delivered += [
+        entry.at
+        for entry in evidence.history.of("event")
+        if entry.said["kind"] == "part.delivered"
+        and (entry.said["part"], entry.said["attempt"]) == key
+    ]
+    delivered.sort()
     lost = evidence.lost_at.get(key, evidence.end)
     if evidence.displaced(who, delivered[0], lost):
         return False
@@ -237,9 +249,17 @@ def _lapsed(evidence: Evidence, moments: list[float]) -> bool:
     broker was not frozen.
     """
     return any(
-        later - earlier - evidence.frozen("broker", earlier, later) > evidence.times.lease * 0.9
+        _listened(evidence, earlier, later) > evidence.times.lease * 0.9
         for earlier, later in pairwise(moments)
     )
+
+
+def _listened(evidence: Evidence, since: float, until: float) -> float:
+    """
+    For how many seconds of a span the broker listened, as far as it knows.
+    """
+    frozen = evidence.frozen("broker", since, until)
+    return until - since - (frozen if frozen > BLINK else 0.0)
 
 
 def known_while_heard(evidence: Evidence) -> Iterator[Broken]:
@@ -261,7 +281,7 @@ def known_while_heard(evidence: Evidence) -> Iterator[Broken]:
                 continue
             welcome.discard(place)
             since = heard[place]
-            silence = entry.at - since - evidence.frozen("broker", since, entry.at)
+            silence = _listened(evidence, since, entry.at)
             who = evidence.incarnations.get(entry.said["agent"], "?")
             if silence < evidence.times.lease * 0.9 and not evidence.displaced(
                 who, since, entry.at + evidence.times.slack
@@ -272,7 +292,7 @@ def known_while_heard(evidence: Evidence) -> Iterator[Broken]:
                 )
         elif entry.what == "heard":
             since = heard.get(place, entry.at)
-            silence = entry.at - since - evidence.frozen("broker", since, entry.at)
+            silence = _listened(evidence, since, entry.at)
             if message == "pong" and silence >= evidence.times.lease * 0.9:
                 # It may have been forgotten before, and is coming back.
                 welcome.discard(place)

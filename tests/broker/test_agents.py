@@ -75,6 +75,27 @@ class LeaseTests(SynchronousTestCase):
         self.agent.beat()
         self.assertEqual(len(self.agent.deliveries), 1)
 
+    def test_lease_begins_with_the_delivery(self) -> None:
+        """
+        However long the disk took, or nothing could leave for the agent.
+        """
+        for reachable in (True, False):
+            with self.subTest(reachable=reachable):
+                kit = Kit()
+                agent = kit.agent()
+                kit.hold, agent.route.reachable = reachable, reachable
+                kit.submit(job="j")
+                agent.beat()
+                kit.advance(6.0)
+                kit.hold, agent.route.reachable = False, True
+                kit.settle()
+                agent.beat()
+                self.assertTrue(agent.deliveries)
+                kit.advance(9.0)
+                self.assertEqual(kit.broker.gauges()["running"], 1)
+                kit.advance(2.0)
+                self.assertEqual(kit.verdicts("j"), {"lost": 1})
+
     def test_redelivered(self) -> None:
         """
         What the agent does not name is delivered again, under the same
