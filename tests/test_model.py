@@ -59,6 +59,6 @@ class ModelTests(SynchronousTestCase):
         All changes are values of the model.
         """
         changes = typing.get_args(Change)
-        self.assertEqual(len(changes), 13)
+        self.assertEqual(len(changes), 14)
         for change in changes:
             self.assertTrue(attrs.has(change))
