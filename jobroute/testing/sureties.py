@@ -201,6 +201,9 @@ def _heard_throughout(evidence: Evidence, who: str, key: tuple[int, int]) -> boo
     ]
     if evidence.lives[who].ended is not None or not delivered:
         return False
+    if key not in evidence.lost_at and evidence.stepped():
+        # Its broker died before it told, and nobody knows by which clock it was.
+        return False
     # A delivery that vanished was one, too.
     delivered += [
         entry.at
