@@ -6,14 +6,16 @@ C{RETRY} and the quarantine: jobs that have ended, submitted again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from attrs import define, evolve, field
 from msgspec import Meta
 from twisted.internet.defer import Deferred
 
-from jobroute.broker.commands.base import LATER, Command, Index, JobName, Name, Properties
+from jobroute.broker.commands.base import LATER, Command, Index, JobName, Name
 from jobroute.broker.commands.jobs import checked_id
+from jobroute.broker.commands.paging import PageProperties, page
 from jobroute.broker.finder import Finder
 from jobroute.broker.journal import Journal
 from jobroute.broker.losses import described
@@ -27,7 +29,6 @@ from jobroute.errors import (
     JobrouteError,
     NothingToRetry,
     Quarantined,
-    TooLarge,
 )
 from jobroute.interfaces import AnswerKind, Caller, IDispatcher, IReplyTo, IStorage
 from jobroute.model import (
@@ -60,19 +61,6 @@ class RetryProperties(AgainProperties, kw_only=True):
 
     all: Annotated[bool, Meta(description="also the parts that succeeded")] = False
     force: Annotated[bool, Meta(description="also the parts in quarantine")] = False
-
-
-class QuarantineProperties(Properties, kw_only=True):
-    """
-    Which page of the parts in quarantine.
-    """
-
-    namespace: Annotated[Name | None, Meta(description="only of this namespace")] = None
-    service: Annotated[Name | None, Meta(description="only of this service")] = None
-    limit: Annotated[int, Meta(ge=1, description="how many at most")] = 100
-    before: Annotated[
-        Annotated[int, Meta(ge=0, le=2**62)] | None, Meta(description="the next of the page before")
-    ] = None
 
 
 class DropProperties(JobName, kw_only=True):
@@ -333,27 +321,25 @@ class Quarantine(Command):
     """
 
     name = "QUARANTINE"
-    properties = QuarantineProperties
+    properties = PageProperties
 
     _storage: IStorage
     _reads: Reads
     _limits: Limits
 
     def execute(
-        self, properties: QuarantineProperties, payload: Frames, caller: Caller, reply_to: IReplyTo
+        self, properties: PageProperties, payload: Frames, caller: Caller, reply_to: IReplyTo
     ) -> Any:
         """
         See L{Command.execute}.
         """
         p = properties
-        if p.limit > self._limits.page:
-            raise TooLarge(f"limit is {p.limit}, and {self._limits.page} is the limit.")
-        page = self._reads.begin(
-            self._storage.quarantined, p.namespace, p.service, p.before, p.limit
-        )
-        return page.addCallback(
-            lambda found: {
-                "parts": [_entry(each) for each in found],
-                "next": found[-1].part.number if len(found) == p.limit else None,
-            }
+        return page(
+            "parts",
+            p,
+            self._limits,
+            partial(self._storage.quarantined, p.namespace, p.service),
+            _entry,
+            lambda found: found.part.number,
+            self._reads,
         )

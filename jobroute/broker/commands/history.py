@@ -5,19 +5,20 @@ C{JOBS}, C{JOB} and C{WHY}: what was, and what is in the way.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from attrs import asdict, define
 from msgspec import Meta, Raw
 
-from jobroute.broker.commands.base import LATER, Command, JobName, Name, Properties
+from jobroute.broker.commands.base import LATER, Command, JobName
+from jobroute.broker.commands.paging import PageProperties, page
 from jobroute.broker.finder import Finder
 from jobroute.broker.journal import Journal
 from jobroute.broker.losses import described
 from jobroute.broker.parts import Job
 from jobroute.broker.reads import Reads
 from jobroute.config import Limits
-from jobroute.errors import TooLarge
 from jobroute.interfaces import AnswerKind, Caller, IDispatcher, IReplyTo, IStorage
 from jobroute.model import (
     Event,
@@ -32,20 +33,14 @@ from jobroute.model import (
 )
 
 
-class JobsProperties(Properties, kw_only=True):
+class JobsProperties(PageProperties, kw_only=True):
     """
     Which page of which jobs.
     """
 
-    namespace: Annotated[Name | None, Meta(description="only of this namespace")] = None
-    service: Annotated[Name | None, Meta(description="only of this service")] = None
     client: Annotated[str | None, Meta(description="only of this client")] = None
     state: Annotated[Literal["open", "ended"] | None, Meta(description="only these")] = None
     verdict: Annotated[Verdict | None, Meta(description="with a part of this verdict")] = None
-    limit: Annotated[int, Meta(ge=1, description="how many at most")] = 100
-    before: Annotated[
-        Annotated[int, Meta(ge=0, le=2**62)] | None, Meta(description="the next of the page before")
-    ] = None
 
 
 def _summary(s: JobSummary) -> dict[str, Any]:
@@ -83,15 +78,15 @@ class Jobs(Command):
         See L{Command.execute}.
         """
         p = properties
-        if p.limit > self._limits.page:
-            raise TooLarge(f"limit is {p.limit}, and {self._limits.page} is the limit.")
         which = JobFilter(p.namespace, p.service, p.client, p.state, p.verdict)
-        page = self._reads.begin(self._storage.jobs, which, p.before, p.limit)
-        return page.addCallback(
-            lambda found: {
-                "jobs": [_summary(s) for s in found],
-                "next": found[-1].job.number if len(found) == p.limit else None,
-            }
+        return page(
+            "jobs",
+            p,
+            self._limits,
+            partial(self._storage.jobs, which),
+            _summary,
+            lambda found: found.job.number,
+            self._reads,
         )
 
 
